@@ -1,0 +1,1 @@
+"""What runs on a worker: plain classes and functions, each usable without Ray."""

@@ -1,0 +1,1 @@
+"""Input files in, checked passages and rejects out."""

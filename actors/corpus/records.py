@@ -1,0 +1,34 @@
+"""What every format's reader yields: one record with its values as they stand in the file, unchecked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Unreadable(Enum):
+    """Stands for a value whose bytes are not UTF-8."""
+
+    NOT_UTF8 = "not UTF-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record: its 0-based number in the file and the values of the mapped columns, or why it could not be decoded."""
+
+    number: int
+    id: Any = None
+    title: Any = None
+    text: Any = None
+    metadata: Mapping[str, Any] | None = None
+    problem: str = ""
+
+
+class BrokenFile(Exception):
+    """A file cannot be read past `row` (0-based): what is wrong with it, and what the user can do. Stays in the input layer."""
+
+    def __init__(self, row: int, why: str, remedy: str = "replace the file") -> None:
+        super().__init__(row, why, remedy)
+        self.row = row
+        self.why = why
+        self.remedy = remedy

@@ -1,0 +1,44 @@
+"""What leaves the input layer: checked passages as one Arrow table, and the rows that were refused. Knows nothing of files."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+PASSAGE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("metadata", pa.string()),
+        pa.field("content_hash", pa.binary(16)),
+        pa.field("source", pa.string()),
+        pa.field("source_row", pa.int64()),
+    ]
+)
+"""One passage a row: unique id; title + separator + text, stripped; metadata as canonical JSON ("{}" if none);
+128-bit blake2b over (id, title, text); URI of the file; 0-based record number in that file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was refused, and why. Never holds the row's text."""
+
+    source: str
+    """URI of the file."""
+    row: int
+    """0-based record number in the file; the first one given up where a file breaks."""
+    reason: str
+    """A short phrase in the user's words."""
+    id: str | None
+    """The row's id where it has a valid one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """The checked rows of one work unit: `rows_read` = passages + rejects, not counting the reject of a broken file."""
+
+    table: pa.Table
+    """PASSAGE_SCHEMA, in the order of the unit's slices."""
+    rejects: tuple[Reject, ...]
+    """In the order of reading."""
+    rows_read: int
+    """Records read, blank lines left out."""

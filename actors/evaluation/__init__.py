@@ -1,0 +1,1 @@
+"""Rankings and judgements in, measures and intervals out."""

@@ -1,0 +1,1 @@
+"""Segments of the index: build, open, search and merge, with FAISS and numpy."""

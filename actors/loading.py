@@ -1,0 +1,111 @@
+"""Config sections in, models out: how every worker opens the checkpoint that the driver named."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.models.checkpoint import resolve_checkpoint
+from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
+from configs.schema import EncoderConfig, RerankConfig, S3Config
+
+if TYPE_CHECKING:
+    from actors.models.cross_encoder import CrossEncoder
+    from actors.models.encoder import Encoder
+    from actors.models.late_interaction import LateInteraction
+
+
+@lru_cache(maxsize=8)
+def checkpoint_folder(model: str, revision: str | None, s3: S3Config) -> Path:
+    """The checkpoint's folder on this node; fetched at most once per process."""
+    return resolve_checkpoint(model, revision, s3)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """An encoder as workers open it. `precision` is resolved, never auto; `threads` 0 leaves torch alone."""
+
+    config: EncoderConfig
+    precision: str
+    s3: S3Config
+    device: str = "auto"
+    threads: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint on this node."""
+        return checkpoint_folder(self.config.model, self.config.revision, self.s3)
+
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer alone, without weights."""
+        c = self.config
+        return TextTokenizer(self.folder, c.max_length, c.query_instruction, c.passage_instruction)
+
+    def encoder(self) -> "Encoder":
+        """The model on this worker's device."""
+        from actors.models import load_encoder
+
+        set_threads(self.threads)
+        c = self.config
+        return load_encoder(
+            str(self.folder),
+            device=self.device,
+            precision=self.precision,
+            query_instruction=c.query_instruction,
+            passage_instruction=c.passage_instruction,
+            pooling=c.pooling,
+            normalize=c.normalize,
+            max_length=c.max_length,
+            batch_tokens=c.batch_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerSpec:
+    """A reranker as workers open it; fields as EncoderSpec's, `kind` resolved.
+
+    `uses_stored_vectors`: late interaction over the token vectors that the embedding of this very model kept.
+    """
+
+    config: RerankConfig
+    precision: str
+    s3: S3Config
+    kind: str
+    uses_stored_vectors: bool = False
+    device: str = "auto"
+    threads: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint on this node."""
+        return checkpoint_folder(self.config.model, self.config.revision, self.s3)
+
+    def reranker(self) -> "CrossEncoder | LateInteraction":
+        """The model on this worker's device."""
+        from actors.models import load_reranker
+
+        set_threads(self.threads)
+        c = self.config
+        return load_reranker(
+            str(self.folder),
+            device=self.device,
+            precision=self.precision,
+            max_length=c.max_length,
+            query_max_length=c.query_max_length,
+            kind=self.kind,
+            batch_tokens=c.batch_tokens,
+        )
+
+    def tokenizer(self) -> PairTokenizer | TextTokenizer:
+        """The tokenizer alone, without weights: pieces of pairs for a cross-encoder, whole texts for late interaction."""
+        if self.kind == "cross_encoder":
+            return PairTokenizer(self.folder, self.config.max_length, self.config.query_max_length)
+        return TextTokenizer(self.folder, self.config.max_length)
+
+
+def set_threads(threads: int) -> None:
+    """Give torch this many threads in this process; 0 leaves its default."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)

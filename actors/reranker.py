@@ -1,0 +1,71 @@
+"""Tokenised candidates in, scores out: the operator that holds the reranker, on a GPU where Ray gave it one.
+
+In: what `Pairer` makes. Out: table `passages` with `rerank_scores` (list<float32>, the first `depth` candidates of
+each query); the tokens are gone.
+"""
+
+import time
+
+import numpy as np
+import pyarrow as pa
+
+from actors.faults import crash_if_told
+from actors.loading import RerankerSpec
+from actors.models.cross_encoder import CrossEncoder
+from actors.models.late_interaction import LateInteraction
+from actors.models.tokens import TokenBatch
+from actors.opening import PassageSource
+from actors.parcels import Parcel
+from actors.reader import Workplace
+from actors.storage.commits import begin
+
+
+class Reranker:
+    """Scores the first `depth` candidates of every query of a unit with a cross-encoder or by late interaction."""
+
+    def __init__(self, spec: RerankerSpec, place: Workplace, source: PassageSource, depth: int) -> None:
+        self._model, self._place, self._source, self._depth = spec.reranker(), place, source, depth
+        self._stored, self._normalize = spec.uses_stored_vectors, spec.config.normalize
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        parcel = Parcel.unpack(batch)
+        header, started = parcel.header, time.perf_counter()
+        begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"])
+        queries, unique = parcel.tables["passages"], parcel.tables["unique"]
+        crash_if_told(queries["text"])
+        pairs, offsets = _pairs(queries, self._depth)
+        tokens = TokenBatch.from_arrow(queries["input_ids"], 0)
+        scores = self._scores(tokens, unique, pairs)
+        column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores, pa.float32()))
+        work = {"pairs": len(pairs), "rerank_seconds": time.perf_counter() - started}
+        kept = queries.drop_columns(["input_ids"]).append_column("rerank_scores", column)
+        out = Parcel({**header, "counts": {**header["counts"], **work}}, {"passages": kept, "unique": unique.select(["metadata"])})
+        return out.pack()
+
+    def _scores(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
+        if isinstance(self._model, CrossEncoder):
+            return self._model.score_tokens(queries, TokenBatch.from_arrow(unique["input_ids"], 0), pairs, self._normalize)
+        return self._late(self._model, queries, unique, pairs)
+
+    def _late(self, model: LateInteraction, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
+        query_vectors = model.token_vectors(queries)
+        if not self._stored:
+            return model.score_vectors(query_vectors, model.token_vectors(TokenBatch.from_arrow(unique["input_ids"], 0)), pairs, self._normalize)
+        wanted, compact = np.unique(pairs[:, 1], return_inverse=True)
+        chosen = unique.take(pa.array(wanted))
+        stored = self._source.take(chosen["segment"].to_pylist(), chosen["row"].to_pylist(), ["token_vectors"])["token_vectors"]
+        width = model.dimension
+        vectors = [np.frombuffer(cell.as_buffer(), np.float16).reshape(-1, width) for chunk in stored.chunks for cell in chunk]
+        return model.score_vectors(query_vectors, vectors, np.stack([pairs[:, 0], compact.reshape(-1)], axis=1).astype(np.int32), self._normalize)
+
+
+def _pairs(queries: pa.Table, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """(query row, distinct passage) of every pair to score, query by query, and the offsets of the queries in them."""
+    lists = queries["candidate_unique"].to_pylist()
+    counts = [min(depth, len(candidates)) for candidates in lists]
+    pairs = np.empty((sum(counts), 2), np.int32)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    for i, (candidates, count) in enumerate(zip(lists, counts, strict=True)):
+        pairs[offsets[i] : offsets[i + 1], 0] = i
+        pairs[offsets[i] : offsets[i + 1], 1] = candidates[:count]
+    return pairs, offsets

@@ -1,0 +1,101 @@
+"""Versions of the index: immutable manifests, numbered, each put-if-absent. The newest is the highest number."""
+
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from actors.storage.commits import DataFile
+from actors.storage.fingerprints import canonical_json, fingerprint
+from actors.storage.objects import Store
+from configs.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """One segment as a version names it: its record's facts and its files."""
+
+    segment: str
+    rows: int
+    files: dict[str, DataFile]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One version: segments in order, deleted rows per segment, and what made them."""
+
+    version: int
+    embedding: dict[str, Any]
+    index: dict[str, Any]
+    segments: tuple[SegmentEntry, ...]
+    deletions: dict[str, list[int]]
+    parent: int
+    run: str
+    created: float
+    nonce: str
+
+    @property
+    def content(self) -> str:
+        """Identity of what the version holds, whatever its number: equal content answers every query alike."""
+        return fingerprint([self.embedding["fingerprint"], self.index["plan"], [s.segment for s in self.segments], self.deletions])
+
+    @property
+    def rows(self) -> int:
+        """Live passages."""
+        return sum(s.rows for s in self.segments) - sum(map(len, self.deletions.values()))
+
+    def encode(self) -> bytes:
+        """The manifest as JSON."""
+        return canonical_json(asdict(self)).encode()
+
+    @staticmethod
+    def decode(data: bytes) -> "Manifest":
+        """A manifest from its JSON."""
+        plain = json.loads(data)
+        segments = tuple(SegmentEntry(**{**s, "files": {n: DataFile(**f) for n, f in s["files"].items()}}) for s in plain["segments"])
+        return Manifest(**{**plain, "segments": segments})
+
+
+def version_numbers(store: Store) -> list[int]:
+    """All published numbers, ascending."""
+    return sorted(int(Path(item.key).stem) for item in store.list("versions/"))
+
+
+def read_version(store: Store, number: int) -> Manifest:
+    """One version. Raises UserError when there is none of that number."""
+    try:
+        return Manifest.decode(store.get(_key(number)))
+    except FileNotFoundError:
+        known = version_numbers(store)
+        raise UserError(f"{store.uri} has no version {number}; it has {known or 'none yet: run `raytrieve index` first'}.") from None
+
+
+def newest_version(store: Store) -> Manifest | None:
+    """The version of the highest number, or none."""
+    numbers = version_numbers(store)
+    return read_version(store, numbers[-1]) if numbers else None
+
+
+def publish(store: Store, draft: Manifest) -> Manifest:
+    """Make a draft the next version, unless the newest one already holds the same.
+
+    Raises UserError when another run published in between: nothing is overwritten, and running again starts from there.
+    """
+    newest = newest_version(store)
+    if newest is not None and newest.content == draft.content:
+        return newest
+    number = newest.version + 1 if newest else 1
+    stamped = replace(draft, version=number, parent=number - 1, created=time.time(), nonce=secrets.token_hex(8))
+    if store.put_if_absent(_key(number), stamped.encode()):
+        return stamped
+    winner = read_version(store, number)
+    if winner.content == draft.content:
+        return winner
+    raise UserError(f"Another run ({winner.run}) published version {number} first: run again, and this run's work is taken up from there.")
+
+
+def _key(number: int) -> str:
+    return f"versions/{number:08d}.json"

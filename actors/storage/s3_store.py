@@ -1,0 +1,148 @@
+"""A store on S3 or a service that speaks it. Conditional puts go through botocore, whose errors are typed.
+
+Retries are ours and run to a deadline, not to a count, and each attempt of a conditional put stays conditional: after
+a lost reply the object is read back and compared, so "412 against our own write" counts as success.
+"""
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import botocore.config
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from actors.storage.access import explain_access_error
+from actors.storage.filesystems import open_filesystem, split_uri
+from actors.storage.objects import ObjectInfo
+from configs.errors import UserError
+from configs.schema import S3Config
+
+T = TypeVar("T")
+_WHOLE = 64 << 20  # bytes up to which an object goes out in one request; larger ones go in parts
+
+
+class S3Store:
+    """Objects below s3://bucket/prefix. Satisfies `Store`; crosses processes by its settings, never with credentials."""
+
+    def __init__(self, uri: str, s3: S3Config, deadline_s: float) -> None:
+        self.uri, self._s3, self._deadline_s = uri.rstrip("/"), s3, deadline_s
+        bucket, _, prefix = split_uri(uri)[1].partition("/")
+        self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
+        self._lazy_client: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return S3Store, (self.uri, self._s3, self._deadline_s)
+
+    @property
+    def _client(self) -> Any:
+        if self._lazy_client is None:
+            config = botocore.config.Config(
+                retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60, s3={"addressing_style": "path"} if self._s3.endpoint_url else {}
+            )
+            session = botocore.session.get_session()
+            self._lazy_client = session.create_client("s3", region_name=self._s3.region, endpoint_url=self._s3.endpoint_url, config=config)
+        return self._lazy_client
+
+    def get(self, key: str) -> bytes:
+        """See Store."""
+        return self._retry(lambda: self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read(), key)
+
+    def put(self, key: str, data: bytes) -> None:
+        """See Store."""
+        self._retry(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data), key)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """See Store."""
+        try:
+            self._retry(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, IfNoneMatch="*"), key)
+        except ClientError as error:
+            if _status(error) != 412:
+                raise
+            return self.get(key) == data
+        return True
+
+    def upload(self, path: Path, key: str) -> None:
+        """See Store."""
+        if path.stat().st_size <= _WHOLE:
+            self.put(key, path.read_bytes())
+        else:
+            filesystem, _ = open_filesystem(self.uri, self._s3)
+            self._retry(lambda: filesystem.put_file(str(path), f"{self._bucket}/{self._prefix}{key}"), key)
+        path.unlink()
+
+    def local_copy(self, key: str, folder: Path) -> Path:
+        """See Store: a download, streamed to disk."""
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / Path(key).name
+
+        def download() -> None:
+            body = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]
+            with open(target, "wb") as handle:
+                for chunk in body.iter_chunks(8 << 20):
+                    handle.write(chunk)
+
+        self._retry(download, key)
+        return target
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """See Store."""
+        token: dict[str, str] = {}
+        while True:
+            page = self._retry(lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **token), prefix)  # noqa: B023
+            for item in page.get("Contents", []):
+                yield ObjectInfo(item["Key"][len(self._prefix) :], item["Size"], item["LastModified"].timestamp())
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, key: str) -> None:
+        """See Store."""
+        self._retry(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key), key)
+
+    def scratch(self) -> Path:
+        """See Store."""
+        folder = Path(tempfile.gettempdir(), "raytrieve-scratch")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _retry(self, operation: Callable[[], T], key: str) -> T:
+        end, pause = time.monotonic() + self._deadline_s, 0.1
+        while True:
+            try:
+                return operation()
+            except (NoCredentialsError, PartialCredentialsError) as error:
+                raise self._explained(error) from error
+            except (ClientError, BotoCoreError, OSError) as error:
+                status = _status(error)
+                if status == 404:
+                    raise self._missing(key, error) from error
+                if status in (401, 403):
+                    raise self._explained(error) from error
+                if 400 <= status < 500 and status not in (408, 409, 429):
+                    raise
+                if isinstance(error, OSError) and not _is_network(error):
+                    raise
+                if time.monotonic() + pause > end:
+                    raise self._explained(error) from error
+            time.sleep(random.uniform(0, pause))
+            pause = min(2 * pause, 5.0)
+
+    def _missing(self, key: str, error: BaseException) -> Exception:
+        if isinstance(error, ClientError) and error.response["Error"].get("Code") == "NoSuchBucket":
+            return UserError(f"There is no bucket {self._bucket} at {self._s3.endpoint_url or 'AWS'}: create it, or mend store.uri.")
+        return FileNotFoundError(f"{self.uri}/{key} does not exist")
+
+    def _explained(self, error: BaseException) -> BaseException:
+        return explain_access_error(self.uri, error) or error
+
+
+def _status(error: BaseException) -> int:
+    return int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0)) if isinstance(error, ClientError) else 0
+
+
+def _is_network(error: OSError) -> bool:
+    return isinstance(error, ConnectionError | TimeoutError)

@@ -1,0 +1,53 @@
+"""A record's data file in, verified local bytes out. FAISS and Arrow load a flipped bit in silence; this does not."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from actors.storage.commits import DataFile
+from actors.storage.objects import Store, sha256_file
+
+
+class DamagedFile(Exception):
+    """A stored file is not what its record says."""
+
+
+def default_cache() -> Path:
+    """The node's folder for verified copies of stored objects."""
+    return Path.home() / ".cache" / "raytrieve" / "objects"
+
+
+def read_verified(store: Store, entry: DataFile, cache: Path | None = None) -> Path:
+    """A local file with the entry's bytes, checked by size and sha256. Copies are kept by content in the node's cache.
+
+    Raises DamagedFile naming the object when its bytes are not those that were committed.
+    """
+    cache = cache or default_cache()
+    kept = cache / entry.sha256
+    if kept.is_file() and kept.stat().st_size == entry.size and sha256_file(kept) == entry.sha256:
+        return kept
+    with tempfile.TemporaryDirectory(dir=store.scratch()) as folder:
+        path = store.local_copy(entry.key, Path(folder))
+        _check(store, entry, path)
+        if not path.is_relative_to(folder):
+            return path  # a local store: its own file
+        cache.mkdir(parents=True, exist_ok=True)
+        staged = cache / f"{entry.sha256}.{os.getpid()}"
+        _move(path, staged)
+        os.replace(staged, kept)
+    return kept
+
+
+def _check(store: Store, entry: DataFile, path: Path) -> None:
+    size = path.stat().st_size
+    if size != entry.size or sha256_file(path) != entry.sha256:
+        raise DamagedFile(
+            f"{store.uri}/{entry.key} is damaged: {size} bytes that do not hash to what was committed ({entry.size} bytes, sha256 {entry.sha256[:12]}...). "
+            f"Delete its commit record, and the next run writes it anew."
+        )
+
+
+def _move(source: Path, target: Path) -> None:
+    import shutil
+
+    shutil.move(source, target)

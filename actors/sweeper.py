@@ -1,0 +1,73 @@
+"""One segment and all query vectors in, that segment's candidates out: how an index larger than memory is searched.
+
+Each segment is opened once and asked all queries; its partial results are one Parquet file with a row group per query
+unit. `SweptHits` gives them back unit by unit to the same `Search` operator that resident searchers feed.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.index.hits import Hits
+from actors.index.kinds import IndexPlan
+from actors.parcels import Parcel
+from actors.pieces import vectors_of
+from actors.reader import Workplace
+from actors.searcher import Searcher
+from actors.storage.commits import CommitRecord, DataFile, begin, commit, upload_data
+from actors.storage.manifests import SegmentEntry
+from actors.storage.objects import Store, new_attempt
+from actors.storage.verified import read_verified
+
+
+class Sweeper:
+    """Searches one segment for every committed query unit."""
+
+    def __init__(self, place: Workplace, queries: Sequence[DataFile], plan: IndexPlan, k: int, threads: int) -> None:
+        self._place, self._queries, self._plan, self._k, self._threads = place, queries, plan, k, threads
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        header = Parcel.unpack(batch).header
+        unit, attempt, started, store = header["units"][0], new_attempt(), time.time(), self._place.store
+        begin(store, self._place.folder, unit, self._place.run, attempt)
+        plain = header["segment"]
+        entry = SegmentEntry(**{**plain, "files": {name: DataFile(**file) for name, file in plain["files"].items()}})
+        searcher = Searcher(store, {header["ordinal"]: entry}, self._plan, header["deletions"], self._threads)
+        local = Path(store.scratch(), f"{unit}-{attempt}.parquet")
+        try:
+            rows = self._write(searcher, local)
+            file = upload_data(store, self._place.folder, local.name, local)
+        finally:
+            local.unlink(missing_ok=True)
+        counts = {"rows": rows, "search_seconds": time.time() - started}
+        record = commit(store, self._place.folder, CommitRecord(unit, attempt, {"data": file}, counts, self._place.run, started, 0.0))
+        return Parcel({"unit": unit, "counts": record.counts, "ours": record.attempt == attempt}).pack()
+
+    def _write(self, searcher: Searcher, local: Path) -> int:
+        writer, rows = None, 0
+        for file in self._queries:
+            vectors = vectors_of(pq.read_table(read_verified(self._place.store, file), columns=["vector"]))
+            hits = searcher.search(vectors, self._k).to_table()
+            writer = writer or pq.ParquetWriter(local, hits.schema)
+            writer.write_table(hits, row_group_size=max(1, hits.num_rows))
+            rows += hits.num_rows
+        if writer is not None:
+            writer.close()
+        return rows
+
+
+class SweptHits:
+    """Partial results by unit: `units` names the query units in the order that every segment's file holds them."""
+
+    def __init__(self, store: Store, partials: Sequence[DataFile], units: Mapping[str, int]) -> None:
+        self._store, self._partials, self._units = store, tuple(partials), dict(units)
+
+    def __call__(self, unit: str, vectors: object, k: int) -> list[Hits]:
+        """One Hits per segment for the unit's queries. `vectors` and `k` were used up by the sweep."""
+        if unit not in self._units:  # a unit without queries was not swept
+            return []
+        group = self._units[unit]
+        return [Hits.from_table(pq.ParquetFile(read_verified(self._store, file)).read_row_group(group)) for file in self._partials]

@@ -1,0 +1,70 @@
+"""Finished parcels in, receipts out: stores a unit's tables as Parquet and then its commit record, last.
+
+In: a parcel with the table to keep. Out: a parcel without tables whose header is the receipt of the commit that counts.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.parcels import Parcel
+from actors.reader import Workplace
+from actors.storage.commits import CommitRecord, DataFile, commit, upload_data
+
+Count = Callable[[str, float], None]
+_PLAIN = {"vector.list.element", "token_vectors"}  # noise to a compressor: stored as they are
+
+
+def no_count(name: str, amount: float) -> None:
+    """The counter of whoever wants none."""
+
+
+class Writer:
+    """Writes one table of every parcel into its stage's folder and commits the unit. Safe to repeat: attempts have own names."""
+
+    def __init__(self, place: Workplace, table: str, hash_ids: bool = False, count: Count = no_count) -> None:
+        self._place, self._table, self._hash_ids, self._count = place, table, hash_ids, count
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        parcel = Parcel.unpack(batch)
+        record, ours = self.commit(parcel)
+        for name, amount in record.counts.items() if ours else ():
+            self._count(name, amount)
+        return Parcel({"unit": record.unit, "counts": record.counts, "ours": ours}).pack()
+
+    def commit(self, parcel: Parcel) -> tuple[CommitRecord, bool]:
+        """Store and commit one parcel. Returns the record that counts and whether it is this attempt's."""
+        header, started = parcel.header, time.perf_counter()
+        stem = f"{header['unit']}-{header['attempt']}"
+        files = {name: DataFile(**entry) for name, entry in header["files"].items()}
+        files["data"] = self._store(f"{stem}.parquet", parcel.tables[self._table])
+        if self._hash_ids:
+            files["ids"] = self._store(f"{stem}.ids.parquet", hashed_ids(parcel.tables[self._table]["id"]))
+        counts = {**header["counts"], "write_seconds": time.perf_counter() - started}
+        details = {"reasons": header["reasons"]}
+        record = CommitRecord(header["unit"], header["attempt"], files, counts, self._place.run, header["started"], 0.0, details)
+        winner = commit(self._place.store, self._place.folder, record)
+        return winner, winner.attempt == record.attempt
+
+    def _store(self, name: str, table: pa.Table) -> DataFile:
+        local = Path(self._place.store.scratch(), name)
+        try:
+            compressed = {column: "none" if column in _PLAIN else "zstd" for column in _leaf_names(table.schema)}
+            pq.write_table(table, local, compression=compressed, use_dictionary=["source"] if "source" in table.column_names else False)
+            return upload_data(self._place.store, self._place.folder, name, local)
+        finally:
+            local.unlink(missing_ok=True)
+
+
+def hashed_ids(ids: pa.ChunkedArray) -> pa.Table:
+    """128-bit hashes of ids, row-aligned: what the search for duplicates reads instead of the passages."""
+    digests = [hashlib.blake2b(name.encode(), digest_size=16).digest() for name in ids.to_pylist()]
+    return pa.table({"id_hash": pa.array(digests, pa.binary(16))})
+
+
+def _leaf_names(schema: pa.Schema) -> list[str]:
+    return [f"{field.name}.list.element" if pa.types.is_nested(field.type) else field.name for field in schema]

@@ -1,0 +1,154 @@
+"""YAML file, overrides and environment in; a frozen Config out. The only module that reads environment variables for configs.
+
+A file may name parents with `extends:` (paths relative to itself, or plain names of files in this folder), later
+keys win. `${NAME}` and `${NAME:-default}` are filled from the environment. `--set a.b=c` wins over the file.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from configs.errors import UserError
+from configs.schema import Config
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_SECRET = re.compile(r"(secret|password|passwd|token|access_?key|credential)", re.IGNORECASE)
+# Field names that hold the word token without being a secret.
+_HARMLESS = {"batch_tokens", "tokenizers", "store_token_vectors"}
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Config:
+    """Read, merge and check a config file. Raises UserError with the file, the field and the nearest right key."""
+    file = _find(Path(path))
+    data = _read(file, os.environ if environ is None else environ, ())
+    for item in overrides:
+        _override(data, item)
+    return build_config(data, str(path))
+
+
+def build_config(data: dict[str, Any], where: str) -> Config:
+    """A Config from plain data. `where` is named in errors."""
+    _refuse_secrets(data, where, ())
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise UserError("\n".join(_sentence(where, item) for item in error.errors())) from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML that loads to the same config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _find(path: Path) -> Path:
+    for candidate in (path, Path(__file__).parent / path.name, Path(__file__).parent / f"{path.name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    known = sorted(p.stem for p in Path(__file__).parent.glob("*.yaml"))
+    raise UserError(f"There is no config file {path}. Give a path, or one of the shipped names: {', '.join(known)}.")
+
+
+def _read(file: Path, environ: Mapping[str, str], seen: tuple[Path, ...]) -> dict[str, Any]:
+    if file.resolve() in seen:
+        raise UserError(f"{file} extends itself: {' -> '.join(str(p.name) for p in (*seen, file))}.")
+    try:
+        data = yaml.safe_load(file.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{file} must hold a mapping of sections such as corpus: and embed:, not a {type(data).__name__}.")
+    parents = data.pop("extends", [])
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        beside = file.parent / parent
+        merged = _merge(merged, _read(beside if beside.is_file() else _find(Path(parent)), environ, (*seen, file.resolve())))
+    return _merge(merged, _fill(data, environ, str(file)))
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in top.items():
+        old = out.get(key)
+        out[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out
+
+
+def _fill(value: Any, environ: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill(item, environ, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, environ, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def one(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        if _SECRET.search(name):
+            raise UserError(f"{where} asks for ${{{name}}}: secrets are not put into configs; Raytrieve reads them from the AWS chain itself.")
+        found = environ.get(name, default)
+        if found is None:
+            raise UserError(f"{where} asks for ${{{name}}}, which is not set: export {name}, or write ${{{name}:-default}}.")
+        return found
+
+    filled = _VARIABLE.sub(one, value)
+    return yaml.safe_load(filled) if filled != value and filled else (None if filled != value else filled)
+
+
+def _override(data: dict[str, Any], item: str) -> None:
+    dotted, sign, text = item.partition("=")
+    keys = dotted.strip().split(".")
+    if not sign or not all(keys):
+        raise UserError(f"--set {item} is not of the form section.field=value, for example --set search.top_k=50.")
+    here = data
+    for key in keys[:-1]:
+        below = here.setdefault(key, {})
+        if not isinstance(below, dict):
+            below = here[key] = {}
+        here = below
+    try:
+        here[keys[-1]] = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {item}: the value is not valid YAML ({' '.join(str(error).split())}).") from None
+
+
+def _refuse_secrets(value: Any, where: str, path: tuple[str, ...]) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if _SECRET.search(str(key)) and key not in _HARMLESS:
+                dotted = ".".join((*path, str(key)))
+                raise UserError(f"{where}: {dotted} looks like a secret; take it out and use AWS_* variables or an AWS profile.")
+            _refuse_secrets(item, where, (*path, str(key)))
+
+
+def _sentence(where: str, error: Any) -> str:
+    dotted = ".".join(str(part) for part in error["loc"]) or "the config"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: there is no field {dotted}{_nearest(error['loc'])}"
+    if error["type"] == "missing":
+        return f"{where}: {dotted} is missing; it is required."
+    text = error["msg"].removeprefix("Value error, ")
+    got = "" if error["type"] == "value_error" else f" (got {error['input']!r})"
+    return f"{where}: {dotted}: {text[0].lower() + text[1:]}{got}."
+
+
+def _nearest(loc: tuple[Any, ...]) -> str:
+    model: Any = Config
+    for part in loc[:-1]:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is None:
+            break
+        model = _section_of(field.annotation)
+    known = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+    return f"; did you mean {'.'.join([*map(str, loc[:-1]), close[0]])}?" if close else f"; the fields there are: {', '.join(known)}."
+
+
+def _section_of(annotation: Any) -> Any:
+    options = getattr(annotation, "__args__", (annotation,))
+    return next((a for a in options if isinstance(a, type) and issubclass(a, BaseModel)), None)

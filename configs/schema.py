@@ -1,0 +1,280 @@
+"""The schema of a Raytrieve config: frozen pydantic models, one per stage, in the order the data flows.
+
+Every field has a docstring with its unit and the reason for its default. Fields marked `execution`
+change how fast a result is reached and never the result: fingerprints leave them out.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def execution(default: Any, **constraints: Any) -> Any:
+    """A field that changes speed or display only, and therefore no fingerprint."""
+    return Field(default, json_schema_extra={"execution": True}, **constraints)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A frozen config section that refuses unknown keys and keeps field docstrings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class S3Config(Section):
+    """How to reach S3. Credentials are never here: they come from the usual AWS chain (environment, profile, role)."""
+
+    endpoint_url: str | None = execution(None)
+    """Address of an S3-compatible service, for example https://minio.example.com; none means AWS, or AWS_ENDPOINT_URL."""
+    region: str | None = execution(None)
+    """AWS region; none leaves it to AWS_REGION or the profile."""
+
+
+class StoreConfig(Section):
+    """Where every artifact and commit record lives."""
+
+    uri: str = execution("data/store")
+    """Folder (relative to the working directory) or s3://bucket/prefix. One store holds the index of one corpus."""
+    unsafe_single_writer: bool = execution(False)
+    """Accept a store that ignores conditional writes (If-None-Match). Then only one run may write at a time."""
+    deadline_s: float = execution(60.0, gt=0)
+    """Seconds that one object operation is retried before it is an error; outages shorter than this pass unnoticed."""
+
+
+class ColumnsConfig(Section):
+    """Which column of the input holds what."""
+
+    id: str = "_id"
+    """Column with the unique id (text or integer). BEIR's name, since most retrieval data uses it."""
+    text: str = "text"
+    """Column with the text that is embedded."""
+    title: str | None = None
+    """Column with the title, put before the text; none when there is no title. A missing or empty title is allowed."""
+    metadata: tuple[str, ...] = ()
+    """Columns carried through to the rankings, as JSON."""
+
+
+class InputConfig(Section):
+    """A set of records: the corpus, or the queries."""
+
+    path: Paths
+    """File, folder (searched recursively) or BEIR folder; local or s3://; one or a list."""
+    format: Literal["auto", "parquet", "jsonl", "csv", "tsv", "beir"] = "auto"
+    """auto goes by the file name: .parquet, .jsonl/.ndjson, .csv, .tsv, each but parquet also .gz or .zst."""
+    columns: ColumnsConfig = ColumnsConfig()
+    """Column mapping."""
+    title_separator: str = " "
+    """Joins title and text; one blank is what BGE, E5 and the BEIR benchmark use."""
+    max_reject_share: float = Field(0.01, ge=0, le=1)
+    """Share of rejected rows (0 to 1) past which the run fails: a few bad rows are normal, many mean a wrong mapping."""
+    broken_files: Literal["stop", "reject"] = "stop"
+    """A file that breaks half-way stops the run, or gives up its remaining rows to the rejects."""
+
+
+class PoolConfig(Section):
+    """A pool of Ray actors that share one kind of work."""
+
+    min_size: int = execution(1, ge=1)
+    """Actors kept at all times. Ray Data pools cannot go to zero."""
+    max_size: int = execution(1, ge=1)
+    """Actors at most; set it to the number of GPUs over `gpus`."""
+    gpus: float = execution(1.0, ge=0)
+    """GPUs for one actor (fractions share a GPU); ignored when the cluster has no GPU."""
+    cpus: float = execution(1.0, gt=0)
+    """Logical CPUs that one actor reserves in Ray."""
+    threads: int = execution(0, ge=0)
+    """Torch threads of one actor on CPU; 0 takes all cores of the node, divided by the pool's size."""
+    memory_gb: float = execution(0.0, ge=0)
+    """Heap memory that one actor reserves in Ray, in GB; 0 reserves none."""
+
+
+class EncoderConfig(Section):
+    """The embedding model and how texts go through it."""
+
+    model: str
+    """Folder, hub id, s3://bucket/folder, or pkg://package/folder for a model inside a Python package."""
+    revision: str | None = None
+    """Hub revision (branch, tag or commit); none takes the hub's default. Ignored for folders."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto is bf16 on GPUs and on CPUs with AMX, else fp32. Whoever says fp32 gets fp32."""
+    device: Literal["auto", "cpu", "cuda"] = execution("auto")
+    """auto takes the GPU that Ray assigned to the actor, else the CPU."""
+    pooling: Literal["auto", "cls", "mean", "last"] = "auto"
+    """auto goes by the checkpoint's 1_Pooling/config.json, else cls, the BGE rule."""
+    normalize: bool = True
+    """Vectors of length 1, so that the inner product is the cosine."""
+    max_length: int | None = Field(None, ge=8)
+    """Tokens kept of a text, special tokens counted; none takes the checkpoint's own limit."""
+    query_instruction: str | None = None
+    """Put before every query; none leaves it to the model (empty for most checkpoints)."""
+    passage_instruction: str | None = None
+    """Put before every passage; BGE models use none."""
+    batch_tokens: int = execution(0, ge=0)
+    """Tokens of one forward pass, padding counted; 0 chooses by device (4,096 on CPU, where activations stay in cache)."""
+
+
+class EmbedConfig(EncoderConfig):
+    """Corpus to vectors."""
+
+    unit_rows: int = Field(8192, ge=1)
+    """Passages of one work unit: seconds of work, so that little is lost when a worker dies."""
+    store_dtype: Literal["fp16", "fp32"] = "fp16"
+    """How vectors are kept. fp16 halves the space; recall@100 against fp32 is 0.9998 for unit vectors."""
+    store_token_vectors: bool = False
+    """Also keep every token's vector (fp16) for late interaction: tokens x dimension x 2 bytes, told before the run."""
+    workers: PoolConfig = PoolConfig()
+    """Actors that hold the model."""
+    tokenizers: int = execution(4, ge=1)
+    """Tokenising tasks at once, at most."""
+
+
+class IndexConfig(Section):
+    """Vectors to a version of the index."""
+
+    kind: str = "auto"
+    """flat, ivf_flat, ivf_sq8, ivf_pq, a FAISS factory string, or auto: flat up to 200,000 passages, then ivf_sq8."""
+    segment_rows: int = Field(1_000_000, ge=1)
+    """Passages of one segment: bounds the memory of a build and the work of a rebuild."""
+    nlist: int = Field(0, ge=0)
+    """Inverted lists; 0 takes about 4 x sqrt(passages)."""
+    nprobe: int = Field(0, ge=0)
+    """Lists visited per query; 0 takes nlist/8, at least 16. The share of lists visited sets the recall."""
+    pq_bytes: int = Field(0, ge=0)
+    """Bytes of a product-quantised vector; 0 takes dimension/8."""
+    train_rows: int = Field(200_000, ge=1)
+    """Sample that trains the shared quantiser; at least 39 x nlist is wanted."""
+    overfetch: int = Field(4, ge=1)
+    """Compressed kinds fetch overfetch x k candidates and re-score them exactly from the stored vectors."""
+    recall_queries: int = Field(100, ge=0)
+    """Passages used as queries to measure recall@100 against exact search; 0 measures nothing."""
+    seed: int = 0
+    """Seed of the training sample and of k-means."""
+    builders: int = execution(2, ge=1)
+    """Segments built at once, at most."""
+
+
+class QueriesConfig(InputConfig):
+    """The queries and, where known, their relevance judgements."""
+
+    qrels: str | None = None
+    """TSV of query, passage and grade (BEIR's header or trec_eval's four columns); none leaves the evaluation out."""
+    only_judged: bool = False
+    """Run just the queries that the qrels judge, as benchmarks do."""
+    unit_rows: int = Field(128, ge=1)
+    """Queries of one work unit."""
+
+
+class SearchConfig(Section):
+    """Queries to candidates."""
+
+    top_k: int = Field(100, ge=1)
+    """Candidates per query. 100 is the usual depth before a reranker."""
+    keep_candidates: bool = execution(False)
+    """Write the candidates of `run` as well; the rankings hold the same passages."""
+    memory_gb: float = execution(0.0, ge=0)
+    """Memory for resident segments over the cluster, in GB; 0 takes half of what Ray sees. Less than the index: shard by shard."""
+    searchers: int = execution(1, ge=1)
+    """Actors that the resident segments are spread over."""
+    searcher_gpus: float = execution(0.0, ge=0)
+    """GPUs of one searcher, for faiss-gpu; 0 searches on CPUs, which leaves the GPUs to the models."""
+    workers: PoolConfig = PoolConfig(gpus=0.25)
+    """Actors that embed the queries."""
+
+
+class RerankConfig(Section):
+    """Candidates to rankings."""
+
+    kind: Literal["auto", "cross_encoder", "late_interaction"] = "auto"
+    """auto takes a sequence-classification checkpoint as cross-encoder; MaxSim over an encoder is asked for by name."""
+    model: str
+    """As embed.model."""
+    revision: str | None = None
+    """As embed.revision."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """As embed.precision."""
+    device: Literal["auto", "cpu", "cuda"] = execution("auto")
+    """As embed.device."""
+    depth: int | None = Field(None, ge=1)
+    """Candidates reranked per query; none reranks all. The rest follow in retrieval order."""
+    max_length: int | None = Field(None, ge=8)
+    """Tokens of a pair (cross-encoder, default 512) or of a passage (late interaction, default the model's)."""
+    query_max_length: int | None = Field(None, ge=4)
+    """Tokens kept of a query; none takes 3/4 of max_length, as FlagEmbedding does."""
+    normalize: bool = False
+    """Sigmoid of the scores, 0 to 1. The order stays the same."""
+    batch_tokens: int = execution(0, ge=0)
+    """As embed.batch_tokens."""
+    workers: PoolConfig = PoolConfig()
+    """Actors that hold the reranker."""
+
+
+class EvaluateConfig(Section):
+    """Rankings to figures."""
+
+    cuts: tuple[int, ...] = (1, 3, 5, 10, 100)
+    """Ranks at which the measures are taken."""
+    bootstrap: int = Field(2000, ge=0)
+    """Resamples of the paired bootstrap of the gain; 0 leaves the interval out."""
+    confidence: float = Field(0.95, gt=0, lt=1)
+    """Of that interval."""
+    seed: int = 0
+    """Of the resampling."""
+
+
+class RayConfig(Section):
+    """The cluster and the bounds of its patience."""
+
+    address: str | None = execution(None)
+    """Cluster to join; none joins the one in RAY_ADDRESS (as in a submitted job), else starts a private one here."""
+    local_cpus: int = execution(0, ge=0)
+    """Logical CPUs of the private cluster; 0 takes cores + 6, since reading and writing tasks mostly wait."""
+    object_store_gb: float = execution(1.0, gt=0)
+    """Object store of the private cluster, in GB."""
+    retries: int = execution(2, ge=0)
+    """Times Ray restarts a worker that died before the rows it held are tried alone."""
+    wave_units: int = execution(2000, ge=1)
+    """Units of one Ray Data execution: bounds the driver's memory whatever the corpus."""
+    no_progress_s: float = execution(900.0, gt=0)
+    """Seconds without any finished unit after which the run stops and says what it waited for."""
+    log_to_driver: bool = execution(False)
+    """Show the workers' own output."""
+
+
+class Config(Section):
+    """A whole Raytrieve job."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    """Label of the run folder; letters, digits, - and _."""
+    s3: S3Config = S3Config()
+    """How to reach S3."""
+    store: StoreConfig = StoreConfig()
+    """Where artifacts live."""
+    corpus: InputConfig
+    """The passages."""
+    embed: EmbedConfig
+    """Corpus to vectors."""
+    index: IndexConfig = IndexConfig()
+    """Vectors to an index version."""
+    queries: QueriesConfig | None = None
+    """The queries; none for a job that only builds an index."""
+    search: SearchConfig = SearchConfig()
+    """Queries to candidates."""
+    rerank: RerankConfig | None = None
+    """Candidates to rankings; none keeps the retrieval order."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Rankings to figures."""
+    ray: RayConfig = RayConfig()
+    """The cluster."""
+
+    @model_validator(mode="after")
+    def _depth_within_top_k(self) -> "Config":
+        depth = self.rerank.depth if self.rerank else None
+        if depth is not None and depth > self.search.top_k:
+            raise ValueError(f"rerank.depth is {depth} but search.top_k is only {self.search.top_k}: lower the depth or raise top_k")
+        return self

@@ -1,0 +1,86 @@
+"""The Ray cluster: joined where there is one, started privately where there is none. What it has, and what fits on it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import UserError
+from configs.schema import PoolConfig, RayConfig
+
+# Set before Ray is imported anywhere: explicit token authentication, no usage reports, and no surprise in CUDA_VISIBLE_DEVICES.
+_ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What Ray reports: logical CPUs, GPUs, heap memory in bytes, and whether this process started it."""
+
+    cpus: float
+    gpus: float
+    memory: float
+    private: bool
+
+
+@contextmanager
+def connected(config: RayConfig) -> Iterator[Cluster]:
+    """Join the cluster of the config, of RAY_ADDRESS, or one this process already has; else start a private one."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    joined_before = ray.is_initialized()
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    if not joined_before:
+        _connect(config, address)
+    try:
+        total = ray.cluster_resources()
+        yield Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), total.get("memory", 0.0), private=not address)
+    finally:
+        if not joined_before:
+            ray.shutdown()
+
+
+def _connect(config: RayConfig, address: str | None) -> None:
+    import ray
+
+    quiet = {"log_to_driver": config.log_to_driver, "logging_level": "ERROR"}
+    if not address:
+        cpus = config.local_cpus or cores() + 6
+        store = int(config.object_store_gb * (1 << 30))
+        ray.init("local", num_cpus=cpus, object_store_memory=store, include_dashboard=False, **quiet)
+        return
+    try:
+        ray.init(address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"Cannot join the Ray cluster at {address}: {error}. Start it, or leave ray.address and RAY_ADDRESS unset for a private one.") from error
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def on_gpu(device: str, cluster: Cluster) -> bool:
+    """Whether actors of a pool get GPUs."""
+    if device == "cuda" and not cluster.gpus:
+        raise UserError("device is cuda but the Ray cluster has no GPU: use device auto or cpu, or add a GPU node.")
+    return device != "cpu" and cluster.gpus > 0
+
+
+def resolve_precision(precision: str, device: str, cluster: Cluster) -> str:
+    """The precision class that fingerprints carry: auto is bf16 on GPUs and on CPUs with AMX, else fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if on_gpu(device, cluster) or _has_amx() else "fp32"
+
+
+def _has_amx() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and " amx_bf16 " in cpuinfo.read_text()
+
+
+def pool_threads(pool: PoolConfig) -> int:
+    """Torch threads of one CPU actor."""
+    return pool.threads or max(1, cores() // pool.max_size)

@@ -1,0 +1,152 @@
+"""The corpus in, committed vectors out: read -> check -> tokenise -> embed -> write, streamed over the cluster."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.corpus.planning import WorkUnit
+from actors.embedder import Embedder
+from actors.loading import EncoderSpec
+from actors.models.checkpoint import checkpoint_digest, read_description
+from actors.reader import Reader, Workplace
+from actors.storage.commits import CommitRecord, committed_units, read_commits
+from actors.storage.fingerprints import fingerprint
+from actors.tokenizer import Tokenizer
+from actors.writer import Writer
+from configs.errors import UserError
+from configs.schema import InputConfig, PoolConfig
+from pipelines.cluster import resolve_precision
+from pipelines.job import Job
+from pipelines.metrics import StageCounters
+from pipelines.operators import Operator
+from pipelines.planning import plan_input, read_items
+from pipelines.stream import Item, Stage, run_stage
+
+_SCHEMA = 1  # raise it when the bytes that this code writes for the same settings change
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The identity of a set of vectors: everything that changes their bytes, and nothing else."""
+
+    fingerprint: str
+    facts: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Where the vectors are, in the store."""
+        return f"vectors/{self.fingerprint}"
+
+
+def encoder_spec(job: Job, pool: PoolConfig) -> EncoderSpec:
+    """The encoder of this job for the actors of a pool."""
+    section = job.config.embed
+    precision = resolve_precision(section.precision, section.device, job.cluster)
+    return EncoderSpec(section, precision, job.config.s3, job.device(section), job.threads(section, pool))
+
+
+def describe_embedding(job: Job) -> Embedding:
+    """Resolve the model and say what its vectors depend on. Raises UserError when the model cannot be had."""
+    spec = encoder_spec(job, job.config.embed.workers)
+    section, info, tokenizer = job.config.embed, read_description(spec.folder), spec.tokenizer()
+    facts = {
+        "schema": _SCHEMA,
+        "weights": checkpoint_digest(spec.folder),
+        "dimension": info.hidden_size,
+        "pooling": info.pooling if section.pooling == "auto" else section.pooling,
+        "normalize": section.normalize,
+        "max_length": tokenizer.max_length,
+        "passage_instruction": tokenizer.passage_instruction,
+        "precision": spec.precision,
+        "store_dtype": section.store_dtype,
+        "store_token_vectors": section.store_token_vectors,
+    }
+    return Embedding(fingerprint(facts), {**facts, "model": section.model})
+
+
+def plan_corpus(job: Job) -> list[WorkUnit]:
+    """The corpus as work units."""
+    return plan_input(job.config.corpus, job.config.s3, "corpus", job.config.embed.unit_rows, job.store)
+
+
+def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
+    """Embed what is not embedded yet. Returns the commit records of all units, in corpus order."""
+    embedding = describe_embedding(job)
+    units = plan_corpus(job)
+    place = job.place(embedding.folder)
+    operators = _operators(job, place)
+    names = [unit.unit_id for unit in units]
+    finish(job, Stage("embed", operators, place), read_items(units))
+    records = read_commits(job.store, embedding.folder, names)
+    check_rejects(records, job.config.corpus, "corpus")
+    return embedding, records
+
+
+def _operators(job: Job, place: Workplace) -> Sequence[Operator]:
+    config, pool = job.config, job.config.embed.workers
+    spec = encoder_spec(job, pool)
+    return [
+        reading_operator(config.corpus, job, "corpus", place),
+        tokenizing_operator(spec, queries=False, tasks=config.embed.tokenizers),
+        embedding_operator(job, spec, pool, place, config.embed.store_dtype, config.embed.store_token_vectors),
+        writing_operator(place, "passages", "embed", hash_ids=True),
+    ]
+
+
+def reading_operator(spec: InputConfig, job: Job, role: str, place: Workplace, only: frozenset[str] | None = None) -> Operator:
+    """Reads input files. Its CPU share differs from its neighbours', so that Ray keeps it apart."""
+    arguments = {"spec": spec, "s3": job.config.s3, "role": role, "place": place, "only": only}
+    return Operator(Reader, arguments, _key("read", role, place.folder, spec, sorted(only or ())), cpus=0.25, tasks=2)
+
+
+def tokenizing_operator(spec: EncoderSpec, queries: bool, tasks: int) -> Operator:
+    """Tokenises on CPUs."""
+    return Operator(Tokenizer, {"spec": spec, "queries": queries}, _key("tokenize", queries, spec.config), cpus=0.5, tasks=tasks)
+
+
+def embedding_operator(job: Job, spec: EncoderSpec, pool: PoolConfig, place: Workplace, dtype: str, token_vectors: bool = False) -> Operator:
+    """Embeds in a pool of actors that hold the model."""
+    arguments = {"spec": spec, "place": place, "dtype": dtype, "token_vectors": token_vectors}
+    return Operator(Embedder, arguments, "", cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool))
+
+
+def writing_operator(place: Workplace, table: str, stage: str, hash_ids: bool = False) -> Operator:
+    """Stores and commits; counts into Ray's metrics."""
+    arguments = {"place": place, "table": table, "hash_ids": hash_ids, "count": StageCounters(stage)}
+    return Operator(Writer, arguments, _key("write", place.folder, table), cpus=0.3, tasks=2)
+
+
+def finish(job: Job, stage: Stage, items: Sequence[Item]) -> None:
+    """Run a stage to its end with progress and events."""
+    units = [unit for item in items for unit in item.units]
+    resumed = len(committed_units(job.store, stage.place.folder) & set(units))
+    job.events.add("stage started", stage=stage.name, units=len(units), found_done=resumed, flush=True)
+    with job.display.stage(stage.name, len(units), resumed) as report:
+
+        def on_receipt(receipt: dict[str, Any]) -> None:
+            report(receipt)
+            job.events.add("unit done", stage=stage.name, unit=receipt["unit"], ours=receipt["ours"], counts=receipt["counts"])
+
+        run_stage(stage, items, job.config.ray, on_receipt)
+        seconds = report.state.seconds
+    job.events.add("stage done", stage=stage.name, units=len(units), found_done=resumed, seconds=seconds, flush=True)
+
+
+def check_rejects(records: Sequence[CommitRecord], spec: InputConfig, role: str, more: int = 0) -> None:
+    """Fail when more rows were rejected than the config allows."""
+    read = sum(r.counts["rows_read"] for r in records)
+    rejected = sum(r.counts["rejected"] for r in records) + more
+    if read and rejected > spec.max_reject_share * read:
+        reasons: dict[str, int] = {"duplicate id": more} if more else {}
+        for record in records:
+            for reason, count in record.details["reasons"].items():
+                reasons[reason] = reasons.get(reason, 0) + count
+        most = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])[:3])
+        raise UserError(
+            f"{int(rejected)} of {int(read)} {role} rows were rejected ({rejected / read:.1%}, {role}.max_reject_share allows {spec.max_reject_share:.1%}): "
+            f"{most}. See the rejects files in the store; mend the input or {role}.columns, or raise the share."
+        )
+
+
+def _key(*parts: object) -> str:
+    return fingerprint([str(part) for part in parts])

@@ -1,0 +1,108 @@
+"""Committed rankings and judgements in, measures before and after reranking out; also as TREC run files."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.parquet as pq
+import ray
+
+from actors.evaluation.bootstrap import Interval, measure_gains
+from actors.evaluation.checks import check_passage_ids, check_query_ids
+from actors.evaluation.measures import Measures, evaluate
+from actors.evaluation.trec import format_run, write_qrels
+from actors.opening import PassageSource
+from actors.storage.commits import CommitRecord
+from actors.storage.manifests import Manifest
+from actors.storage.verified import read_verified
+from pipelines.job import Job
+from pipelines.judgements import read_judgements
+
+Ranked = dict[str, list[tuple[str, float]]]
+_SAMPLE = 10_000  # queries whose scores the report's histograms show
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The rankings of a run in memory: ids and scores, before and after reranking, best first."""
+
+    retrieved: Ranked
+    reranked: Ranked | None
+    queries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Measures before and after, and the gain of each with its interval."""
+
+    retrieved: Measures
+    reranked: Measures | None
+    gain: dict[str, Interval]
+
+
+def read_results(job: Job, records: Sequence[CommitRecord], reranked: bool) -> Results:
+    """Read committed rankings back, verified, in query order."""
+    before: Ranked = {}
+    after: Ranked = {}
+    for record in records:
+        columns = ["query_id", "passage_id", "rank", "score", "retrieval_rank", "retrieval_score"]
+        table = pq.read_table(read_verified(job.store, record.files["data"]), columns=columns)
+        for query, passage, _, score, _, retrieval_score in zip(*(table[c].to_pylist() for c in columns), strict=True):
+            before.setdefault(query, []).append((passage, retrieval_score))
+            after.setdefault(query, []).append((passage, score))
+        order = dict(zip(zip(table["query_id"].to_pylist(), table["passage_id"].to_pylist(), strict=True), table["retrieval_rank"].to_pylist(), strict=True))
+        for query in set(table["query_id"].to_pylist()):
+            before[query].sort(key=lambda hit: order[query, hit[0]])  # noqa: B023
+    return Results(before, after if reranked else None, tuple(before))
+
+
+def check_judgements(job: Job, manifest: Manifest) -> None:
+    """Refuse qrels that name passages which the index does not hold."""
+    qrels, config = read_judgements(job), job.config.queries
+    if qrels is not None and config is not None:
+        find = ray.remote(_known_in).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+
+        def known(ids: list[str]) -> set[str]:
+            found = ray.get([find.remote(PassageSource(job.store, manifest.segments), i, ids) for i in range(len(manifest.segments))])
+            return set().union(*found)
+
+        check_passage_ids(qrels, known, str(config.qrels))
+
+
+def _known_in(source: PassageSource, segment: int, ids: Iterable[str]) -> set[str]:
+    return source.known(segment, set(ids))
+
+
+def evaluate_run(job: Job, results: Results) -> Evaluation | None:
+    """Measure the results against the qrels, and write qrels and run files that other tools read. None without qrels."""
+    qrels, config = read_judgements(job), job.config
+    job.store.put(f"{job.folder}/retrieved.trec", format_run(results.retrieved, "retrieved"))
+    if results.reranked is not None:
+        job.store.put(f"{job.folder}/reranked.trec", format_run(results.reranked, "reranked"))
+    if qrels is None or config.queries is None:
+        return None
+    check_query_ids(qrels, set(results.queries), str(config.queries.qrels))
+    job.store.put(f"{job.folder}/qrels.tsv", write_qrels(qrels))
+    before = evaluate(results.retrieved, qrels, config.evaluate.cuts)
+    if results.reranked is None:
+        return Evaluation(before, None, {})
+    after = evaluate(results.reranked, qrels, config.evaluate.cuts)
+    e = config.evaluate
+    gain = measure_gains(before, after, before.means, e.bootstrap, e.confidence, e.seed) if e.bootstrap else {}
+    return Evaluation(before, after, gain)
+
+
+def score_matrix(ranked: Ranked, k: int) -> np.ndarray:
+    """Scores [queries, k] float32, NaN where a query has fewer; a sample of the queries when there are many."""
+    lists = list(ranked.values())[:_SAMPLE]
+    out = np.full((len(lists), k), np.nan, np.float32)
+    for row, hits in enumerate(lists):
+        out[row, : len(hits)] = [score for _, score in hits[:k]]
+    return out
+
+
+def relevant_scores(ranked: Ranked, job: Job) -> np.ndarray:
+    """Scores of the relevant passages among the candidates, float32 [n]; empty without judgements."""
+    qrels = read_judgements(job) or {}
+    found = [score for query, hits in ranked.items() for passage, score in hits if qrels.get(query, {}).get(passage, 0) > 0]
+    return np.array(found, np.float32)

@@ -1,0 +1,134 @@
+"""Committed vectors in, a published version out: find repeated ids, train once, build segments in parallel, publish."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import ray
+
+from actors.corpus.rejects import encode_rejects
+from actors.corpus.schema import Reject
+from actors.duplicates import find_repeats, locate, read_hashes
+from actors.index.kinds import IndexPlan, resolve_plan
+from actors.indexer import Indexer
+from actors.parcels import Parcel
+from actors.pieces import Piece, cut_pieces
+from actors.storage.commits import CommitRecord, DataFile, read_commits
+from actors.storage.fingerprints import fingerprint
+from actors.storage.manifests import Manifest, SegmentEntry, publish
+from actors.storage.objects import Store
+from actors.trainer import Trainer
+from configs.errors import UserError
+from pipelines.embed import Embedding, check_rejects, finish
+from pipelines.job import Job
+from pipelines.operators import Operator
+from pipelines.stream import Item, Stage
+
+_SCHEMA = 1  # raise it when the bytes of a segment change for the same input
+_BUCKET_ROWS = 8_000_000  # id hashes sorted at once: 24 bytes each
+_UNITS = 256  # units whose hashes one task reads
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A published version and the rows left out of it because their id came before."""
+
+    manifest: Manifest
+    repeats: tuple[Reject, ...]
+
+
+def build_index(job: Job, embedding: Embedding, records: Sequence[CommitRecord]) -> Indexed:
+    """Build what is missing of the index over all committed units, and publish it as a version."""
+    repeats, rejects = _find_repeats(job, records)
+    check_rejects(records, job.config.corpus, "corpus", more=len(rejects))
+    job.store.put(f"{job.folder}/repeated_ids.jsonl", encode_rejects(rejects))
+    rows = int(sum(r.counts["rows"] for r in records)) - len(rejects)
+    if not rows:
+        raise UserError("No row of the corpus could be embedded: every one was rejected or repeated. See the rejects files in the store.")
+    plan = resolve_plan(job.config.index, rows, embedding.facts["dimension"])
+    files = [(r.files["data"], int(r.counts["rows"]), repeats.get(i, ())) for i, r in enumerate(records)]
+    template = _train(job, embedding, plan, [piece for pieces in cut_pieces(files, rows) for piece in pieces])
+    segments = _build(job, embedding, plan, template, cut_pieces(files, job.config.index.segment_rows))
+    facts = {"fingerprint": fingerprint([_build_facts(plan), template.sha256]), "plan": asdict(plan), "template": asdict(template)}
+    draft = Manifest(0, {"fingerprint": embedding.fingerprint, **embedding.facts}, facts, tuple(segments), {}, 0, job.run, 0.0, "")
+    manifest = publish(job.store, draft)
+    job.events.add("version", version=manifest.version, segments=len(segments), passages=rows, flush=True)
+    job.display.say(f"index: version {manifest.version}, {rows:,} passages in {len(segments)} segments ({plan.factory})")
+    return Indexed(manifest, rejects)
+
+
+def _build_facts(plan: IndexPlan) -> list[object]:
+    return [_SCHEMA, plan.factory, plan.dimension]
+
+
+def _train(job: Job, embedding: Embedding, plan: IndexPlan, pieces: list[Piece]) -> DataFile:
+    config, place = job.config.index, job.place("quantizers")
+    sample = [[piece.plain() for piece in pieces], config.train_rows, config.seed, embedding.fingerprint] if plan.trained else []
+    unit = fingerprint([_build_facts(plan), sample])
+    operator = Operator(Trainer, {"place": place, "plan": plan, "train_rows": config.train_rows, "seed": config.seed}, unit, cpus=1.0, tasks=1)
+    header = {"units": [unit], "pieces": [piece.plain() for piece in pieces] if plan.trained else []}
+    finish(job, Stage("train", [operator], place), [Item((unit,), Parcel(header))])
+    return read_commits(job.store, place.folder, [unit])[0].files["template"]
+
+
+def _build(job: Job, embedding: Embedding, plan: IndexPlan, template: DataFile, segments: list[list[Piece]]) -> list[SegmentEntry]:
+    config, place = job.config.index, job.place("segments")
+    dtype = job.config.embed.store_dtype
+    plans = [[piece.plain() for piece in pieces] for pieces in segments]
+    names = [fingerprint([_build_facts(plan), template.sha256, dtype, config.recall_queries, _identity(pieces)]) for pieces in segments]
+    arguments = {"place": place, "plan": plan, "config": config, "dtype": dtype}
+    operator = Operator(Indexer, arguments, fingerprint([names, json.dumps(asdict(plan))]), cpus=1.0, tasks=config.builders)
+    items = [
+        Item((name,), Parcel({"units": [name], "pieces": pieces, "template": asdict(template)})) for name, pieces in zip(names, plans, strict=True)
+    ]
+    finish(job, Stage("index", [operator], place), items)
+    built = read_commits(job.store, place.folder, names)
+    return [SegmentEntry(record.unit, int(record.counts["rows"]), record.files, record.details) for record in built]
+
+
+def _identity(pieces: Sequence[Piece]) -> list[object]:
+    return [[piece.file.sha256, list(piece.drop), piece.start, piece.stop] for piece in pieces]
+
+
+def _find_repeats(job: Job, records: Sequence[CommitRecord]) -> tuple[dict[int, tuple[int, ...]], tuple[Reject, ...]]:
+    """Rows to drop by unit, and the same as rejects: an id belongs to the first row that has it, in corpus order."""
+    numbered = [(i, record.files["ids"]) for i, record in enumerate(records)]
+    buckets = 1 + int(sum(r.counts["rows"] for r in records)) // _BUCKET_ROWS
+    read = ray.remote(_read_hashes).options(num_returns=buckets, num_cpus=0.5, max_retries=job.config.ray.retries)
+    parts = [read.remote(job.store, numbered[i : i + _UNITS], buckets) for i in range(0, len(numbered), _UNITS)]
+    by_bucket = [parts] if buckets == 1 else [list(bucket) for bucket in zip(*parts, strict=True)]
+    find = ray.remote(_find_in_bucket).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+    found = np.concatenate(ray.get([find.remote(*bucket) for bucket in by_bucket])) if parts else np.zeros((0, 4), np.int64)
+    drops: dict[int, list[int]] = defaultdict(list)
+    for unit, row, _, _ in found.tolist():
+        drops[unit].append(row)
+    sorted_drops = {unit: tuple(sorted(rows)) for unit, rows in drops.items()}
+    return sorted_drops, _as_rejects(job.store, records, found)
+
+
+def _as_rejects(store: Store, records: Sequence[CommitRecord], found: np.ndarray) -> tuple[Reject, ...]:
+    wanted: dict[int, set[int]] = defaultdict(set)
+    for unit, row, first_unit, first_row in found.tolist():
+        wanted[unit].add(row)
+        wanted[first_unit].add(first_row)
+    places: dict[tuple[int, int], tuple[str, str, int]] = {}
+    for unit, rows in wanted.items():
+        ordered = sorted(rows)
+        places.update({(unit, row): where for row, where in zip(ordered, locate(store, records[unit].files["data"], ordered), strict=True)})
+    rejects = []
+    for unit, row, first_unit, first_row in found.tolist():
+        name, source, source_row = places[unit, row]
+        _, first, first_source_row = places[first_unit, first_row]
+        rejects.append(Reject(source, source_row, f"duplicate id: first seen at {first} row {first_source_row}", name))
+    return tuple(sorted(rejects, key=lambda reject: (reject.source, reject.row)))
+
+
+def _read_hashes(store: Store, units: list[tuple[int, DataFile]], buckets: int) -> np.ndarray | tuple[np.ndarray, ...]:
+    parts = read_hashes(store, units, buckets)
+    return parts[0] if buckets == 1 else tuple(parts)
+
+
+def _find_in_bucket(*parts: np.ndarray) -> np.ndarray:
+    return find_repeats(parts)

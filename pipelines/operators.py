@@ -1,0 +1,82 @@
+"""A stage as Ray Data sees it: a list of operators, each an undecorated worker class and what it needs.
+
+Tasks keep their worker object for the life of the Ray worker process, so a tokenizer is loaded once per process.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+from configs.schema import PoolConfig
+
+_kept: dict[str, Any] = {}  # per worker process: workers by operator key
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One worker class of a stage. With a pool it runs as actors, else as tasks (at most `tasks` at once).
+
+    `cpus` also decides fusion: Ray fuses neighbours of equal needs, so operators that must stay apart differ in it.
+    """
+
+    worker: type
+    arguments: dict[str, Any]
+    key: str
+    cpus: float
+    pool: PoolConfig | None = None
+    gpus: float = 0.0
+    tasks: int = 4
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> Any:
+        """A worker in this process."""
+        return self.worker(**self.arguments)
+
+
+def attach(dataset: ray.data.Dataset, operator: Operator, retries: int) -> ray.data.Dataset:
+    """The dataset with one operator more. Restarts and retries are bounded: Ray's own default is for ever."""
+    common: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "num_cpus": operator.cpus}
+    if operator.pool is None:
+        return dataset.map_batches(
+            call_kept, fn_kwargs={"operator": operator}, compute=TaskPoolStrategy(size=operator.tasks), max_retries=retries, **common
+        )
+    pool = operator.pool
+    if operator.gpus:
+        common["num_gpus"] = operator.gpus
+    if pool.memory_gb:
+        common["memory"] = int(pool.memory_gb * (1 << 30))
+    strategy = ActorPoolStrategy(min_size=pool.min_size, max_size=max(pool.min_size, pool.max_size), max_tasks_in_flight_per_actor=2)
+    return dataset.map_batches(
+        operator.worker, fn_constructor_kwargs=operator.arguments, compute=strategy, max_restarts=retries, max_task_retries=retries, **common
+    )
+
+
+def call_kept(batch: pa.Table, operator: Operator) -> Iterator[pa.Table]:
+    """Run a task operator on one parcel with this process's own worker object."""
+    if operator.key not in _kept:
+        if len(_kept) >= 8:  # a long-lived cluster runs many configs through one process
+            _kept.clear()
+        _kept[operator.key] = operator.build()
+    yield from outputs(_kept[operator.key], batch)
+
+
+def outputs(worker: Any, batch: pa.Table) -> Iterator[pa.Table]:
+    """The parcels a worker makes of one, whether it returns a table or yields several."""
+    result = worker(batch)
+    if isinstance(result, pa.Table):
+        yield result
+    else:
+        yield from result
+
+
+def run_chain(operators: list[Operator], batch: pa.Table) -> list[pa.Table]:
+    """The whole chain over one parcel in this process: how a suspect unit is tried alone."""
+    batches = [batch]
+    for operator in operators:
+        worker = operator.build()
+        batches = [made for one in batches for made in outputs(worker, one)]
+    return batches

@@ -1,0 +1,69 @@
+"""Input specification in, work units out: lists the files, counts their rows once, and cuts them into units.
+
+The counts are kept in the store under the identity of the listing, so a second start lists but does not count.
+"""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+
+import ray
+import zstandard
+
+from actors.corpus.listing import SourceFile, list_files
+from actors.corpus.planning import FileRows, WorkUnit, count_rows, group_for_reading, mapping_salt, plan_units
+from actors.parcels import Parcel
+from actors.storage.fingerprints import fingerprint
+from actors.storage.objects import Store
+from configs.errors import UserError
+from configs.schema import InputConfig, S3Config
+from pipelines.stream import Item
+
+logger = logging.getLogger(__name__)
+_CHUNK = 64  # files counted by one task
+
+
+def plan_input(spec: InputConfig, s3: S3Config, role: str, unit_rows: int, store: Store) -> list[WorkUnit]:
+    """The units of the corpus or of the queries, in file order. Raises UserError when there is nothing to read."""
+    files = list_files(spec, s3, "corpus" if role == "corpus" else "queries")
+    key = f"plans/{fingerprint([[f.uri, f.etag, f.size] for f in files] + [unit_rows])}.json.zst"
+    counted = _load(store, key)
+    if counted is None:
+        counted = _count(files, s3, unit_rows)
+        store.put(key, zstandard.compress(json.dumps([dataclasses.asdict(f) for f in counted]).encode()))
+    units = plan_units(counted, unit_rows, mapping_salt(spec))
+    if not units:
+        names = ", ".join(spec.path)
+        raise UserError(f"There are no rows in {names}: set {role}.path to files with at least one record.")
+    return units
+
+
+def read_items(units: Sequence[WorkUnit], rename: str = "") -> list[Item]:
+    """Units as the parcels a Reader starts from. With `rename`, stage units get names of their own under that identity."""
+    items = []
+    for group in group_for_reading(units):
+        names = [fingerprint([rename, unit.unit_id]) if rename else unit.unit_id for unit in group]
+        items.append(Item(tuple(names), Parcel({"units": [unit.to_json() for unit in group], "names": names})))
+    return items
+
+
+def _count(files: Sequence[SourceFile], s3: S3Config, stride: int) -> list[FileRows]:
+    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
+    if len(chunks) == 1:
+        return _count_chunk(chunks[0], s3, stride)
+    logger.info("Counting the rows of %d files.", len(files))
+    task = ray.remote(_count_chunk).options(num_cpus=0.5, max_retries=2)
+    return [rows for part in ray.get([task.remote(chunk, s3, stride) for chunk in chunks]) for rows in part]
+
+
+def _count_chunk(files: Sequence[SourceFile], s3: S3Config, stride: int) -> list[FileRows]:
+    return [count_rows(file, s3, stride) for file in files]
+
+
+def _load(store: Store, key: str) -> list[FileRows] | None:
+    try:
+        plain = json.loads(zstandard.decompress(store.get(key)))
+    except FileNotFoundError:
+        return None
+    return [FileRows(**{**f, "file": SourceFile(**f["file"]), "offsets": tuple(f["offsets"])}) for f in plain]

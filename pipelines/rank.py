@@ -1,0 +1,229 @@
+"""Queries in, candidates or rankings out, as ONE stream: read -> tokenise -> embed -> search -> pair -> rerank -> write.
+
+All pools work at the same time. `search` ends the stream at the candidates; `rerank` starts it from them; `run` goes
+through, from the candidates where a unit has some.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from actors.candidates import CandidateReader, CandidateWriter
+from actors.loading import RerankerSpec, checkpoint_folder
+from actors.models.checkpoint import checkpoint_digest, read_description
+from actors.opening import PassageSource
+from actors.pairer import Pairer
+from actors.ranker import Ranker
+from actors.reranker import Reranker
+from actors.searcher import AskAll, Search
+from actors.storage.commits import CommitRecord, committed_units, read_commits
+from actors.storage.fingerprints import fingerprint, semantic_fields
+from actors.storage.manifests import Manifest
+from configs.errors import UserError
+from configs.schema import QueriesConfig, RerankConfig
+from pipelines.cluster import resolve_precision
+from pipelines.embed import (
+    Embedding,
+    check_rejects,
+    embedding_operator,
+    encoder_spec,
+    finish,
+    reading_operator,
+    tokenizing_operator,
+    writing_operator,
+)
+from pipelines.job import Job
+from pipelines.judgements import judged_queries
+from pipelines.operators import Operator
+from pipelines.planning import plan_input, read_items
+from pipelines.searchers import fits_in_memory, resident_searchers, sweep
+from pipelines.stream import Item, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The queries of a run against one version: the plan, and the identities of its candidates and rankings."""
+
+    job: Job
+    manifest: Manifest
+    embedding: Embedding
+    queries: QueriesConfig
+    spec: RerankerSpec | None
+    units: tuple[Any, ...]
+    candidates: str
+    rankings: str
+
+    @property
+    def candidate_items(self) -> list[Item]:
+        """The query units, named as candidates."""
+        return read_items(self.units, self.candidates)
+
+    @property
+    def ranking_names(self) -> list[str]:
+        """The units' names as rankings, in query order."""
+        return [fingerprint([self.rankings, unit.unit_id]) for unit in self.units]
+
+    @property
+    def candidate_names(self) -> list[str]:
+        """The units' names as candidates, in query order."""
+        return [fingerprint([self.candidates, unit.unit_id]) for unit in self.units]
+
+
+def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
+    """Plan the queries and check that they, the version and the models go together."""
+    config = job.config
+    if config.queries is None:
+        raise UserError("The config has no queries: set queries.path (and queries.qrels where judgements exist).")
+    if manifest.embedding["fingerprint"] != embedding.fingerprint:
+        raise UserError(
+            f"Version {manifest.version} was embedded with other settings ({_difference(manifest.embedding, embedding.facts)}): "
+            "run `raytrieve embed` and `raytrieve index` with this config first."
+        )
+    if config.search.top_k > manifest.rows:
+        raise UserError(f"search.top_k is {config.search.top_k} but the index holds only {manifest.rows} passages: lower top_k to {manifest.rows} or less.")
+    spec = reranker_spec(job, manifest, config.rerank) if config.rerank else None
+    units = plan_input(config.queries, config.s3, "queries", config.queries.unit_rows, job.store)
+    encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction]
+    candidates = fingerprint([manifest.content, encoder, config.search.top_k, config.queries.only_judged and judged_identity(job)])
+    reranking = [checkpoint_digest(spec.folder), spec.precision, spec.kind, spec.uses_stored_vectors, semantic_fields(spec.config)] if spec else None
+    return Asking(job, manifest, embedding, config.queries, spec, tuple(units), candidates, fingerprint([candidates, reranking]))
+
+
+def judged_identity(job: Job) -> str:
+    """What identifies the set of judged queries."""
+    return fingerprint(sorted(judged_queries(job) or ()))
+
+
+def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> RerankerSpec:
+    """The reranker as workers open it. Raises UserError for a model of the wrong kind."""
+    folder = checkpoint_folder(config.model, config.revision, job.config.s3)
+    info = read_description(folder)
+    classifier = any(name.endswith("ForSequenceClassification") for name in info.architectures)
+    if classifier and config.kind == "late_interaction":
+        raise UserError(f"rerank.model {config.model} is a cross-encoder: set rerank.kind to auto or cross_encoder.")
+    if not classifier and config.kind != "late_interaction":
+        raise UserError(
+            f"rerank.model {config.model} is an encoder, not a reranker: give a sequence-classification checkpoint such as BAAI/bge-reranker-v2-m3, "
+            "or set rerank.kind to late_interaction to use it for MaxSim."
+        )
+    precision = resolve_precision(config.precision, config.device, job.cluster)
+    kind = "cross_encoder" if classifier else "late_interaction"
+    facts = manifest.embedding
+    same = kind == "late_interaction" and facts["store_token_vectors"] and facts["weights"] == checkpoint_digest(folder)
+    stored = bool(same and config.max_length in (None, facts["max_length"]) and precision == facts["precision"])
+    return RerankerSpec(config, precision, job.config.s3, kind, stored, job.device(config), job.threads(config, config.workers))
+
+
+def search(asking: Asking) -> list[CommitRecord]:
+    """Candidates of every query, committed. Returns their records in query order."""
+    job = asking.job
+    place = job.place(f"{job.folder}/candidates")
+    with ExitStack() as stack:
+        head = _finding(asking, stack, place.folder)
+        if head:
+            finish(job, Stage("search", [*head, writing_operator(place, "passages", "search")], place), asking.candidate_items)
+    return _checked(asking, read_commits(job.store, place.folder, asking.candidate_names))
+
+
+def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
+    """Rankings of every query, committed. Returns their records in query order.
+
+    Units whose candidates are committed start from those. The others are searched in the same stream, or, with
+    `only_from_candidates`, are an error.
+    """
+    job = asking.job
+    place = job.place(f"{job.folder}/rankings")
+    found = committed_units(job.store, f"{job.folder}/candidates")
+    kept = [i for i, name in enumerate(asking.candidate_names) if name in found]
+    if only_from_candidates and len(kept) < len(asking.units):
+        raise UserError(f"{len(asking.units) - len(kept)} of {len(asking.units)} query units have no candidates yet: run `raytrieve search` with this config first.")
+    fresh = [i for i in range(len(asking.units)) if i not in set(kept)]
+    tail = _ranking_operators(asking, place)
+    if kept:
+        records = read_commits(job.store, f"{job.folder}/candidates", [asking.candidate_names[i] for i in kept])
+        reader = Operator(CandidateReader, {"place": place}, place.folder, cpus=0.25, tasks=2)
+        names = [asking.ranking_names[i] for i in kept]
+        items = [Item((name,), CandidateReader.start(name, record)) for name, record in zip(names, records, strict=True)]
+        finish(job, Stage("rerank", [reader, *tail], place), items)
+    if fresh:
+        _stream(asking, [asking.units[i] for i in fresh], tail)
+    return _checked(asking, read_commits(job.store, place.folder, asking.ranking_names))
+
+
+def _stream(asking: Asking, units: Sequence[Any], tail: list[Operator]) -> None:
+    job = asking.job
+    place, candidates = job.place(f"{job.folder}/rankings"), job.place(f"{job.folder}/candidates")
+    keep = [Operator(CandidateWriter, {"place": candidates, "names": _renamed(asking)}, candidates.folder, cpus=0.35, tasks=2)]
+    with ExitStack() as stack:
+        head = _finding(asking, stack, place.folder)
+        if head:
+            name = "rank" if asking.spec is None else "search and rerank"
+            operators = [*head, *(keep if job.config.search.keep_candidates else []), *tail]
+            finish(job, Stage(name, operators, place), read_items(units, asking.rankings))
+
+
+def _renamed(asking: Asking) -> dict[str, str]:
+    return dict(zip(asking.ranking_names, asking.candidate_names, strict=True))
+
+
+def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
+    """The operators from query files to candidates; none when every unit of the folder is committed already."""
+    job = asking.job
+    names = asking.candidate_names if folder.endswith("candidates") else asking.ranking_names
+    if set(names) <= committed_units(job.store, folder):
+        return []
+    place = job.place(folder)
+    only = judged_queries(job) if asking.queries.only_judged else None
+    read = reading_operator(asking.queries, job, "queries", place, only)
+    spec, pool = encoder_spec(job, job.config.search.workers), job.config.search.workers
+    embedding = [tokenizing_operator(spec, queries=True, tasks=2)]
+    if fits_in_memory(job, asking.manifest):
+        embedding.append(embedding_operator(job, spec, pool, place, "fp32"))
+        ask = stack.enter_context(resident_searchers(job, asking.manifest))
+    else:
+        job.display.say("search: the index is larger than the memory for it, so it goes shard by shard")
+        embedding, ask = [], _swept(asking, names)
+    arguments = {"ask_all": ask, "k": job.config.search.top_k}
+    return [read, *embedding, Operator(Search, arguments, fingerprint([folder, id(ask)]), cpus=0.2, tasks=2)]
+
+
+def _swept(asking: Asking, names: list[str]) -> AskAll:
+    job = asking.job
+    place, identity = job.place(f"{job.folder}/query_vectors"), f"vectors of {asking.candidates}"
+    only = judged_queries(job) if asking.queries.only_judged else None
+    spec, pool = encoder_spec(job, job.config.search.workers), job.config.search.workers
+    operators = [
+        reading_operator(asking.queries, job, "queries", place, only),
+        tokenizing_operator(spec, queries=True, tasks=2),
+        embedding_operator(job, spec, pool, place, "fp32"),
+        writing_operator(place, "passages", "queries"),
+    ]
+    finish(job, Stage("queries", operators, place), read_items(asking.units, identity))
+    vectors = read_commits(job.store, place.folder, [fingerprint([identity, unit.unit_id]) for unit in asking.units])
+    return sweep(job, asking.manifest, vectors, names)
+
+
+def _ranking_operators(asking: Asking, place: Any) -> list[Operator]:
+    job, spec = asking.job, asking.spec
+    source = PassageSource(job.store, asking.manifest.segments)
+    depth = (spec.config.depth if spec else 0) or job.config.search.top_k
+    key = fingerprint([asking.rankings, place.folder])
+    operators = [Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, key, cpus=0.5, tasks=2)]
+    if spec is not None:
+        pool = spec.config.workers
+        arguments = {"spec": spec, "place": place, "source": source, "depth": depth}
+        operators.append(Operator(Reranker, arguments, "", cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool)))
+    return [*operators, Operator(Ranker, {}, "ranker", cpus=0.2, tasks=2), writing_operator(place, "rankings", "rerank")]
+
+
+def _checked(asking: Asking, records: list[CommitRecord]) -> list[CommitRecord]:
+    check_rejects(records, asking.queries, "queries")
+    if not sum(record.counts["rows"] for record in records):
+        raise UserError(f"There is no query to run in {', '.join(asking.queries.path)}: every row was rejected, or none of them is judged.")
+    return records
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    fields = [f"{name} {there.get(name)!r} there, {value!r} here" for name, value in here.items() if there.get(name) != value]
+    return "; ".join(fields[:3]) or "another schema"

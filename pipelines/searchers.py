@@ -1,0 +1,104 @@
+"""A version in, a way to ask all of it out: resident searcher actors where it fits in memory, a sweep where it does not."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import ray
+
+from actors.index.hits import Hits
+from actors.index.kinds import IndexPlan
+from actors.indexer import PASSAGES, TOKENS
+from actors.parcels import Parcel
+from actors.searcher import AskAll, Searcher
+from actors.storage.commits import CommitRecord, read_commits
+from actors.storage.fingerprints import fingerprint
+from actors.storage.manifests import Manifest, SegmentEntry
+from actors.sweeper import Sweeper, SweptHits
+from pipelines.cluster import Cluster, cores
+from pipelines.embed import finish
+from pipelines.job import Job
+from pipelines.operators import Operator
+from pipelines.stream import Item, Stage
+
+_HEADROOM = 1.2  # resident bytes over file bytes: FAISS' own structures and the query buffers
+
+
+class ResidentSegments:
+    """Asks every searcher actor at once and waits for all."""
+
+    def __init__(self, handles: Sequence[Any]) -> None:
+        self._handles = list(handles)
+
+    def __call__(self, unit: str, vectors: np.ndarray, k: int) -> list[Hits]:
+        """Each searcher's best k."""
+        shared = ray.put(vectors)
+        return ray.get([handle.search.remote(shared, k) for handle in self._handles])
+
+
+def index_plan(manifest: Manifest) -> IndexPlan:
+    """The plan that a version's segments were built by."""
+    return IndexPlan(**manifest.index["plan"])
+
+
+def resident_bytes(entry: SegmentEntry) -> int:
+    """Memory that a searcher needs for a segment; its passages stay on disk, memory-mapped."""
+    return int(_HEADROOM * sum(file.size for name, file in entry.files.items() if name not in (PASSAGES, TOKENS)))
+
+
+def fits_in_memory(job: Job, manifest: Manifest) -> bool:
+    """Whether all segments can be resident at once."""
+    return sum(map(resident_bytes, manifest.segments)) <= memory_budget(job.config.search.memory_gb, job.cluster)
+
+
+def memory_budget(memory_gb: float, cluster: Cluster) -> float:
+    """Bytes for resident segments."""
+    return memory_gb * (1 << 30) if memory_gb else cluster.memory / 2
+
+
+@contextmanager
+def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
+    """Searcher actors that hold the whole version for the time of the context."""
+    config = job.config.search
+    count = min(config.searchers, len(manifest.segments))
+    shares: list[dict[int, SegmentEntry]] = [{} for _ in range(count)]
+    for ordinal, entry in sorted(enumerate(manifest.segments), key=lambda item: -resident_bytes(item[1])):
+        min(shares, key=lambda share: sum(map(resident_bytes, share.values())))[ordinal] = entry
+    handles = []
+    try:
+        for share in shares:
+            memory = sum(map(resident_bytes, share.values()))
+            options = {"num_cpus": 0.5, "num_gpus": config.searcher_gpus, "memory": memory, "max_restarts": 3, "max_task_retries": 3}
+            arguments = (job.store, share, index_plan(manifest), manifest.deletions, cores(), config.searcher_gpus > 0)
+            handles.append(ray.remote(Searcher).options(**options).remote(*arguments))
+        ray.get([handle.ready.remote() for handle in handles])
+        yield ResidentSegments(handles)
+    finally:
+        for handle in handles:
+            ray.kill(handle)
+
+
+def sweep(job: Job, manifest: Manifest, queries: Sequence[CommitRecord], names: Sequence[str]) -> AskAll:
+    """Search shard by shard: every segment is opened once, as many at a time as memory allows, and asked all queries.
+
+    `queries` are the committed query vectors; `names` are what the same units are called by those who will ask.
+    """
+    asked = [record for record in queries if record.counts["rows"]]
+    place, k = job.place(f"{job.folder}/partials"), job.config.search.top_k
+    largest = max(map(resident_bytes, manifest.segments))
+    at_once = max(1, int(memory_budget(job.config.search.memory_gb, job.cluster) // max(1, largest)))
+    identity = fingerprint([manifest.content, k, [[r.unit, r.files["data"].sha256] for r in asked]])
+    arguments = {"place": place, "queries": [r.files["data"] for r in asked], "plan": index_plan(manifest), "k": k, "threads": cores()}
+    operator = Operator(Sweeper, arguments, identity, cpus=1.0, tasks=at_once)
+    units = [fingerprint([identity, ordinal]) for ordinal in range(len(manifest.segments))]
+    items = []
+    for ordinal, (name, entry) in enumerate(zip(units, manifest.segments, strict=True)):
+        deletions = {entry.segment: manifest.deletions.get(entry.segment, [])}
+        header = {"units": [name], "ordinal": ordinal, "segment": asdict(entry), "deletions": deletions}
+        items.append(Item((name,), Parcel(header)))
+    finish(job, Stage("sweep", [operator], place), items)
+    partials = [record.files["data"] for record in read_commits(job.store, place.folder, units)]
+    held = [name for name, record in zip(names, queries, strict=True) if record.counts["rows"]]
+    return SweptHits(job.store, partials, {name: i for i, name in enumerate(held)})
