@@ -25,8 +25,8 @@ PASSAGES, TOKENS = "passages.arrow", "token_vectors.arrow"
 class Indexer:
     """Builds a segment in a scratch folder, measures its recall, and commits it. Memory: the index and one batch."""
 
-    def __init__(self, place: Workplace, plan: IndexPlan, config: IndexConfig, dtype: Literal["fp16", "fp32"]) -> None:
-        self._place, self._plan, self._config, self._dtype = place, plan, config, dtype
+    def __init__(self, place: Workplace, plan: IndexPlan, config: IndexConfig, dtype: Literal["fp16", "fp32"], normalized: bool) -> None:
+        self._place, self._plan, self._config, self._dtype, self._normalized = place, plan, config, dtype, normalized
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         header = Parcel.unpack(batch).header
@@ -46,14 +46,13 @@ class Indexer:
         return Parcel({"unit": unit, "counts": winner.counts, "ours": winner.attempt == attempt}).pack()
 
     def _write(self, folder: Path, template: bytes, pieces: list[Piece]) -> int:
-        writer, tokens = SegmentWriter(folder, template, self._plan, self._dtype), _TokenFile(folder / TOKENS)
-        for piece in pieces:
-            for table in read_piece(self._place.store, piece):
-                vectors = vectors_of(table)
-                table = tokens.take(table.drop_columns(["vector"]))
-                writer.add(vectors, table)
-        tokens.close()
-        return writer.finish().rows
+        tokens = _TokenFile(folder / TOKENS)
+        with SegmentWriter(folder, template, self._plan, self._dtype, normalized=self._normalized) as writer:
+            for piece in pieces:
+                for table in read_piece(self._place.store, piece):
+                    writer.add(vectors_of(table), tokens.take(table.drop_columns(["vector"])))
+            tokens.close()
+            return writer.finish().rows
 
 
 class _TokenFile:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,9 +19,9 @@ from actors.storage.objects import Store
 from actors.storage.verified import read_verified
 
 
-def open_segment(store: Store, entry: SegmentEntry, plan: IndexPlan, use_gpu: bool = False) -> Segment:
-    """A segment ready to search. Raises DamagedFile when a file is not what the version names."""
-    return Segment.open(_linked_folder(store, entry), plan, use_gpu)
+def open_segment(store: Store, entry: SegmentEntry, plan: IndexPlan, ordinal: int, use_gpu: bool = False) -> Segment:
+    """A segment ready to search, whose hits bear `ordinal`. Raises DamagedFile when a file is not what the version names."""
+    return Segment.open(_linked_folder(store, entry), plan, ordinal, use_gpu=use_gpu)
 
 
 def _linked_folder(store: Store, entry: SegmentEntry) -> Path:
@@ -55,24 +56,34 @@ class PassageSource:
 
     def take(self, segments: Sequence[int], rows: Sequence[int], columns: list[str]) -> pa.Table:
         """The given rows in the order asked, from whatever segments (ordinals in the version)."""
-        name = TOKENS if columns == ["token_vectors"] else PASSAGES
         by_segment: dict[int, list[int]] = {}
         for position, segment in enumerate(segments):
             by_segment.setdefault(segment, []).append(position)
         parts, order = [], []
         for segment, positions in sorted(by_segment.items()):
-            parts.append(self._file(segment, name).take([rows[p] for p in positions], columns))
+            parts.append(self._file(segment, PASSAGES).take([rows[p] for p in positions], columns))
             order.extend(positions)
         back = [0] * len(order)
         for here, position in enumerate(order):
             back[position] = here
         return pa.concat_tables(parts).take(pa.array(back, pa.int64())) if len(parts) > 1 else parts[0]
 
+    def token_vectors(self, segments: Sequence[int], rows: Sequence[int], dimension: int) -> list[np.ndarray]:
+        """Stored token vectors float16 [tokens, dimension] of each row, as views of the memory-mapped files."""
+        out: list[np.ndarray] = [np.zeros((0, dimension), np.float16)] * len(rows)
+        numbers, wanted = np.asarray(segments), np.asarray(rows)
+        for segment in np.unique(numbers):
+            positions = np.flatnonzero(numbers == segment)
+            cells = self._file(int(segment), TOKENS).cells(wanted[positions], "token_vectors")
+            for position, cell in zip(positions, cells, strict=True):
+                out[position] = np.frombuffer(cell, np.float16).reshape(-1, dimension)
+        return out
+
     def known(self, segment: int, ids: set[str]) -> set[str]:
         """Those of the ids that a segment holds."""
         wanted = pa.array(sorted(ids), pa.string())
         found: set[str] = set()
-        for column in self._file(segment, PASSAGES).batches("id"):
+        for column in self._file(segment, PASSAGES).column("id"):
             found.update(column.filter(pc.is_in(column, value_set=wanted)).to_pylist())
         return found
 

@@ -53,9 +53,7 @@ class Reranker:
             return model.score_vectors(query_vectors, model.token_vectors(TokenBatch.from_arrow(unique["input_ids"], 0)), pairs, self._normalize)
         wanted, compact = np.unique(pairs[:, 1], return_inverse=True)
         chosen = unique.take(pa.array(wanted))
-        stored = self._source.take(chosen["segment"].to_pylist(), chosen["row"].to_pylist(), ["token_vectors"])["token_vectors"]
-        width = model.dimension
-        vectors = [np.frombuffer(cell.as_buffer(), np.float16).reshape(-1, width) for chunk in stored.chunks for cell in chunk]
+        vectors = self._source.token_vectors(chosen["segment"].to_pylist(), chosen["row"].to_pylist(), model.dimension)
         return model.score_vectors(query_vectors, vectors, np.stack([pairs[:, 0], compact.reshape(-1)], axis=1).astype(np.int32), self._normalize)
 
 

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from actors.index.hits import Hits, merge_hits
+from actors.index.hits import Hits, empty_hits, merge_hits
 from actors.index.kinds import IndexPlan
 from actors.opening import open_segment
 from actors.parcels import Parcel
@@ -28,12 +28,12 @@ class Searcher:
 
     def __init__(self, store: Store, segments: Mapping[int, SegmentEntry], plan: IndexPlan, deletions: Mapping[str, Sequence[int]], threads: int, gpu: bool = False) -> None:
         faiss.omp_set_num_threads(max(1, threads))
-        self._open = {ordinal: open_segment(store, entry, plan, gpu) for ordinal, entry in sorted(segments.items())}
+        self._open = {ordinal: open_segment(store, entry, plan, ordinal, gpu) for ordinal, entry in sorted(segments.items())}
         self._deleted = {o: np.array(sorted(deletions[e.segment]), np.int64) for o, e in segments.items() if deletions.get(e.segment)}
 
     def search(self, vectors: np.ndarray, k: int) -> Hits:
         """The best k of these segments for float32 vectors [n, d], ordered by (score desc, id)."""
-        found = [segment.search(vectors, k, self._deleted.get(ordinal)).with_segment(ordinal) for ordinal, segment in self._open.items()]
+        found = [segment.search(vectors, k, self._deleted.get(ordinal)) for ordinal, segment in self._open.items()]
         return merge_hits(found, k)
 
     def ready(self) -> int:
@@ -52,7 +52,8 @@ class Search:
         started = time.perf_counter()
         table = parcel.tables["passages"]
         vectors = vectors_of(table).astype(np.float32) if "vector" in table.column_names else np.zeros((table.num_rows, 0), np.float32)
-        hits = merge_hits(list(self._ask_all(parcel.header["unit"], vectors, self._k)), self._k).to_table()
+        found = list(self._ask_all(parcel.header["unit"], vectors, self._k)) if table.num_rows else [empty_hits(0, self._k)]
+        hits = merge_hits(found, self._k).to_table()
         kept = table.drop_columns(["vector"]) if "vector" in table.column_names else table
         for name, column in COLUMNS.items():
             kept = kept.append_column(column, hits[name])

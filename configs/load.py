@@ -1,7 +1,8 @@
 """YAML file, overrides and environment in; a frozen Config out. The only module that reads environment variables for configs.
 
 A file may name parents with `extends:` (paths relative to itself, or plain names of files in this folder), later
-keys win. `${NAME}` and `${NAME:-default}` are filled from the environment. `--set a.b=c` wins over the file.
+keys win. `${NAME}` and `${NAME:-default}` are filled from the environment, as text that the schema then converts; a value
+that comes out empty counts as none. `--set a.b=c` wins over the file.
 """
 
 import difflib
@@ -19,13 +20,13 @@ from configs.schema import Config
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SECRET = re.compile(r"(secret|password|passwd|token|access_?key|credential)", re.IGNORECASE)
-# Field names that hold the word token without being a secret.
-_HARMLESS = {"batch_tokens", "tokenizers", "store_token_vectors"}
+# Tokens of a text, and slips of the pen for them: not secrets.
+_HARMLESS = re.compile(r"batch_token|tokeni[sz]er|token_vector|max_token", re.IGNORECASE)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Config:
     """Read, merge and check a config file. Raises UserError with the file, the field and the nearest right key."""
-    file = _find(Path(path))
+    file = _find(Path(path), "")
     data = _read(file, os.environ if environ is None else environ, ())
     for item in overrides:
         _override(data, item)
@@ -46,29 +47,38 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _find(path: Path) -> Path:
-    for candidate in (path, Path(__file__).parent / path.name, Path(__file__).parent / f"{path.name}.yaml"):
+def _find(path: Path, child: str) -> Path:
+    here = Path(__file__).parent
+    shipped = (here / path, here / f"{path}.yaml") if path.parent == Path() else ()
+    for candidate in (path, *shipped):
         if candidate.is_file():
             return candidate
-    known = sorted(p.stem for p in Path(__file__).parent.glob("*.yaml"))
-    raise UserError(f"There is no config file {path}. Give a path, or one of the shipped names: {', '.join(known)}.")
+    known = sorted(p.stem for p in here.glob("*.yaml"))
+    what = f"{child} extends {path}, but there is no such file." if child else f"There is no config file {path}."
+    raise UserError(f"{what} Give a path, or one of the shipped names: {', '.join(known)}.")
 
 
 def _read(file: Path, environ: Mapping[str, str], seen: tuple[Path, ...]) -> dict[str, Any]:
     if file.resolve() in seen:
-        raise UserError(f"{file} extends itself: {' -> '.join(str(p.name) for p in (*seen, file))}.")
+        raise UserError(f"{file} extends itself: {' -> '.join(p.name for p in (*seen, file))}.")
     try:
         data = yaml.safe_load(file.read_text("utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise UserError(f"{file} must hold a mapping of sections such as corpus: and embed:, not a {type(data).__name__}.")
-    parents = data.pop("extends", [])
     merged: dict[str, Any] = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
-        beside = file.parent / parent
-        merged = _merge(merged, _read(beside if beside.is_file() else _find(Path(parent)), environ, (*seen, file.resolve())))
+    for parent in _parents(data.pop("extends", None), file):
+        merged = _merge(merged, _read(parent, environ, (*seen, file.resolve())))
     return _merge(merged, _fill(data, environ, str(file)))
+
+
+def _parents(names: Any, file: Path) -> list[Path]:
+    listed = [names] if isinstance(names, str) else names or []
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise UserError(f"{file}: extends must be a file or a list of files (got {names!r}).")
+    beside = [file.parent / name for name in listed]
+    return [path if path.is_file() else _find(Path(name), str(file)) for path, name in zip(beside, listed, strict=True)]
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
@@ -89,15 +99,16 @@ def _fill(value: Any, environ: Mapping[str, str], where: str) -> Any:
 
     def one(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
-        if _SECRET.search(name):
-            raise UserError(f"{where} asks for ${{{name}}}: secrets are not put into configs; Raytrieve reads them from the AWS chain itself.")
+        if _is_secret(name):
+            raise UserError(f"{where} asks for ${{{name}}}: secrets are not put into configs; Raytrieve asks the AWS chain for them.")
         found = environ.get(name, default)
         if found is None:
             raise UserError(f"{where} asks for ${{{name}}}, which is not set: export {name}, or write ${{{name}:-default}}.")
         return found
 
+    # Not read as YAML: an instruction such as "${ROLE}: " would become a mapping, a digits-only revision a number.
     filled = _VARIABLE.sub(one, value)
-    return yaml.safe_load(filled) if filled != value and filled else (None if filled != value else filled)
+    return filled if filled or not value else None
 
 
 def _override(data: dict[str, Any], item: str) -> None:
@@ -111,16 +122,29 @@ def _override(data: dict[str, Any], item: str) -> None:
         if not isinstance(below, dict):
             below = here[key] = {}
         here = below
+    here[keys[-1]] = _value(item, text) if text else None
+
+
+def _value(item: str, text: str) -> Any:
+    # "query: " and "Task: rank: " are instructions; whoever means a mapping or quotes writes them so.
+    meant = text.lstrip().startswith(("{", "[", '"', "'"))
     try:
-        here[keys[-1]] = yaml.safe_load(text) if text else None
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"--set {item}: the value is not valid YAML ({' '.join(str(error).split())}).") from None
+        if meant:
+            raise UserError(f"--set {item}: the value is not valid YAML ({' '.join(str(error).split())}).") from None
+        return text
+    return text if isinstance(value, dict) and not meant else value
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET.search(name)) and not _HARMLESS.search(name)
 
 
 def _refuse_secrets(value: Any, where: str, path: tuple[str, ...]) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
-            if _SECRET.search(str(key)) and key not in _HARMLESS:
+            if _is_secret(str(key)):
                 dotted = ".".join((*path, str(key)))
                 raise UserError(f"{where}: {dotted} looks like a secret; take it out and use AWS_* variables or an AWS profile.")
             _refuse_secrets(item, where, (*path, str(key)))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 def execution(default: Any, **constraints: Any) -> Any:
     """A field that changes speed or display only, and therefore no fingerprint."""
-    return Field(default, json_schema_extra={"execution": True}, **constraints)
+    return Field(default=default, json_schema_extra={"execution": True}, **constraints)
 
 
 def _listed(value: Any) -> Any:
@@ -30,7 +30,7 @@ class Section(BaseModel):
 class S3Config(Section):
     """How to reach S3. Credentials are never here: they come from the usual AWS chain (environment, profile, role)."""
 
-    endpoint_url: str | None = execution(None)
+    endpoint_url: str | None = execution(None, pattern=r"^https?://[^/]")
     """Address of an S3-compatible service, for example https://minio.example.com; none means AWS, or AWS_ENDPOINT_URL."""
     region: str | None = execution(None)
     """AWS region; none leaves it to AWS_REGION or the profile."""
@@ -39,7 +39,7 @@ class S3Config(Section):
 class StoreConfig(Section):
     """Where every artifact and commit record lives."""
 
-    uri: str = execution("data/store")
+    uri: str = execution("data/store", min_length=1)
     """Folder (relative to the working directory) or s3://bucket/prefix. One store holds the index of one corpus."""
     unsafe_single_writer: bool = execution(False)
     """Accept a store that ignores conditional writes (If-None-Match). Then only one run may write at a time."""
@@ -71,7 +71,7 @@ class InputConfig(Section):
     """Column mapping."""
     title_separator: str = " "
     """Joins title and text; one blank is what BGE, E5 and the BEIR benchmark use."""
-    max_reject_share: float = Field(0.01, ge=0, le=1)
+    max_reject_share: float = Field(default=0.01, ge=0, le=1)
     """Share of rejected rows (0 to 1) past which the run fails: a few bad rows are normal, many mean a wrong mapping."""
     broken_files: Literal["stop", "reject"] = "stop"
     """A file that breaks half-way stops the run, or gives up its remaining rows to the rejects."""
@@ -93,6 +93,12 @@ class PoolConfig(Section):
     memory_gb: float = execution(0.0, ge=0)
     """Heap memory that one actor reserves in Ray, in GB; 0 reserves none."""
 
+    @model_validator(mode="after")
+    def _min_within_max(self) -> "PoolConfig":
+        if self.min_size > self.max_size:
+            raise ValueError(f"min_size is {self.min_size} but max_size is only {self.max_size}: lower min_size or raise max_size")
+        return self
+
 
 class EncoderConfig(Section):
     """The embedding model and how texts go through it."""
@@ -109,7 +115,7 @@ class EncoderConfig(Section):
     """auto goes by the checkpoint's 1_Pooling/config.json, else cls, the BGE rule."""
     normalize: bool = True
     """Vectors of length 1, so that the inner product is the cosine."""
-    max_length: int | None = Field(None, ge=8)
+    max_length: int | None = Field(default=None, ge=8)
     """Tokens kept of a text, special tokens counted; none takes the checkpoint's own limit."""
     query_instruction: str | None = None
     """Put before every query; none leaves it to the model (empty for most checkpoints)."""
@@ -122,7 +128,7 @@ class EncoderConfig(Section):
 class EmbedConfig(EncoderConfig):
     """Corpus to vectors."""
 
-    unit_rows: int = Field(8192, ge=1)
+    unit_rows: int = Field(default=8192, ge=1)
     """Passages of one work unit: seconds of work, so that little is lost when a worker dies."""
     store_dtype: Literal["fp16", "fp32"] = "fp16"
     """How vectors are kept. fp16 halves the space; recall@100 against fp32 is 0.9998 for unit vectors."""
@@ -139,19 +145,19 @@ class IndexConfig(Section):
 
     kind: str = "auto"
     """flat, ivf_flat, ivf_sq8, ivf_pq, a FAISS factory string, or auto: flat up to 200,000 passages, then ivf_sq8."""
-    segment_rows: int = Field(1_000_000, ge=1)
+    segment_rows: int = Field(default=1_000_000, ge=1)
     """Passages of one segment: bounds the memory of a build and the work of a rebuild."""
-    nlist: int = Field(0, ge=0)
+    nlist: int = Field(default=0, ge=0)
     """Inverted lists; 0 takes about 4 x sqrt(passages)."""
-    nprobe: int = Field(0, ge=0)
+    nprobe: int = Field(default=0, ge=0)
     """Lists visited per query; 0 takes nlist/8, at least 16. The share of lists visited sets the recall."""
-    pq_bytes: int = Field(0, ge=0)
+    pq_bytes: int = Field(default=0, ge=0)
     """Bytes of a product-quantised vector; 0 takes dimension/8."""
-    train_rows: int = Field(200_000, ge=1)
+    train_rows: int = Field(default=200_000, ge=1)
     """Sample that trains the shared quantiser; at least 39 x nlist is wanted."""
-    overfetch: int = Field(4, ge=1)
+    overfetch: int = Field(default=4, ge=1)
     """Compressed kinds fetch overfetch x k candidates and re-score them exactly from the stored vectors."""
-    recall_queries: int = Field(100, ge=0)
+    recall_queries: int = Field(default=100, ge=0)
     """Passages used as queries to measure recall@100 against exact search; 0 measures nothing."""
     seed: int = 0
     """Seed of the training sample and of k-means."""
@@ -166,14 +172,14 @@ class QueriesConfig(InputConfig):
     """TSV of query, passage and grade (BEIR's header or trec_eval's four columns); none leaves the evaluation out."""
     only_judged: bool = False
     """Run just the queries that the qrels judge, as benchmarks do."""
-    unit_rows: int = Field(128, ge=1)
+    unit_rows: int = Field(default=128, ge=1)
     """Queries of one work unit."""
 
 
 class SearchConfig(Section):
     """Queries to candidates."""
 
-    top_k: int = Field(100, ge=1)
+    top_k: int = Field(default=100, ge=1)
     """Candidates per query. 100 is the usual depth before a reranker."""
     keep_candidates: bool = execution(False)
     """Write the candidates of `run` as well; the rankings hold the same passages."""
@@ -200,11 +206,11 @@ class RerankConfig(Section):
     """As embed.precision."""
     device: Literal["auto", "cpu", "cuda"] = execution("auto")
     """As embed.device."""
-    depth: int | None = Field(None, ge=1)
+    depth: int | None = Field(default=None, ge=1)
     """Candidates reranked per query; none reranks all. The rest follow in retrieval order."""
-    max_length: int | None = Field(None, ge=8)
+    max_length: int | None = Field(default=None, ge=8)
     """Tokens of a pair (cross-encoder, default 512) or of a passage (late interaction, default the model's)."""
-    query_max_length: int | None = Field(None, ge=4)
+    query_max_length: int | None = Field(default=None, ge=4)
     """Tokens kept of a query; none takes 3/4 of max_length, as FlagEmbedding does."""
     normalize: bool = False
     """Sigmoid of the scores, 0 to 1. The order stays the same."""
@@ -217,11 +223,11 @@ class RerankConfig(Section):
 class EvaluateConfig(Section):
     """Rankings to figures."""
 
-    cuts: tuple[int, ...] = (1, 3, 5, 10, 100)
+    cuts: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10, 100)
     """Ranks at which the measures are taken."""
-    bootstrap: int = Field(2000, ge=0)
+    bootstrap: int = Field(default=2000, ge=0)
     """Resamples of the paired bootstrap of the gain; 0 leaves the interval out."""
-    confidence: float = Field(0.95, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
     """Of that interval."""
     seed: int = 0
     """Of the resampling."""
@@ -249,7 +255,7 @@ class RayConfig(Section):
 class Config(Section):
     """A whole Raytrieve job."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     """Label of the run folder; letters, digits, - and _."""
     s3: S3Config = S3Config()
     """How to reach S3."""

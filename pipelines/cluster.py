@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import ray
+
 from configs.errors import UserError
 from configs.schema import PoolConfig, RayConfig
-
-# Set before Ray is imported anywhere: explicit token authentication, no usage reports, and no surprise in CUDA_VISIBLE_DEVICES.
-_ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,6 @@ class Cluster:
 @contextmanager
 def connected(config: RayConfig) -> Iterator[Cluster]:
     """Join the cluster of the config, of RAY_ADDRESS, or one this process already has; else start a private one."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import ray
-
     joined_before = ray.is_initialized()
     address = config.address or os.environ.get("RAY_ADDRESS")
     if not joined_before:
@@ -43,8 +38,6 @@ def connected(config: RayConfig) -> Iterator[Cluster]:
 
 
 def _connect(config: RayConfig, address: str | None) -> None:
-    import ray
-
     quiet = {"log_to_driver": config.log_to_driver, "logging_level": "ERROR"}
     if not address:
         cpus = config.local_cpus or cores() + 6

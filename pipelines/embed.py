@@ -7,7 +7,8 @@ from typing import Any
 from actors.corpus.planning import WorkUnit
 from actors.embedder import Embedder
 from actors.loading import EncoderSpec
-from actors.models.checkpoint import checkpoint_digest, read_description
+from actors.models.checkpoint import checkpoint_digest
+from actors.models.description import read_description
 from actors.reader import Reader, Workplace
 from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.fingerprints import fingerprint
@@ -20,6 +21,7 @@ from pipelines.job import Job
 from pipelines.metrics import StageCounters
 from pipelines.operators import Operator
 from pipelines.planning import plan_input, read_items
+from pipelines.status import save_plan
 from pipelines.stream import Item, Stage, run_stage
 
 _SCHEMA = 1  # raise it when the bytes that this code writes for the same settings change
@@ -119,6 +121,7 @@ def writing_operator(place: Workplace, table: str, stage: str, hash_ids: bool = 
 def finish(job: Job, stage: Stage, items: Sequence[Item]) -> None:
     """Run a stage to its end with progress and events."""
     units = [unit for item in items for unit in item.units]
+    save_plan(job.store, job.folder, stage.name, stage.place.folder, units)
     resumed = len(committed_units(job.store, stage.place.folder) & set(units))
     job.events.add("stage started", stage=stage.name, units=len(units), found_done=resumed, flush=True)
     with job.display.stage(stage.name, len(units), resumed) as report:

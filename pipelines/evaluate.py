@@ -16,7 +16,7 @@ from actors.storage.commits import CommitRecord
 from actors.storage.manifests import Manifest
 from actors.storage.verified import read_verified
 from pipelines.job import Job
-from pipelines.judgements import read_judgements
+from pipelines.judgements import load_judgements
 
 Ranked = dict[str, list[tuple[str, float]]]
 _SAMPLE = 10_000  # queries whose scores the report's histograms show
@@ -58,7 +58,7 @@ def read_results(job: Job, records: Sequence[CommitRecord], reranked: bool) -> R
 
 def check_judgements(job: Job, manifest: Manifest) -> None:
     """Refuse qrels that name passages which the index does not hold."""
-    qrels, config = read_judgements(job), job.config.queries
+    qrels, config = load_judgements(job.config), job.config.queries
     if qrels is not None and config is not None:
         find = ray.remote(_known_in).options(num_cpus=0.5, max_retries=job.config.ray.retries)
 
@@ -75,10 +75,11 @@ def _known_in(source: PassageSource, segment: int, ids: Iterable[str]) -> set[st
 
 def evaluate_run(job: Job, results: Results) -> Evaluation | None:
     """Measure the results against the qrels, and write qrels and run files that other tools read. None without qrels."""
-    qrels, config = read_judgements(job), job.config
-    job.store.put(f"{job.folder}/retrieved.trec", format_run(results.retrieved, "retrieved"))
-    if results.reranked is not None:
-        job.store.put(f"{job.folder}/reranked.trec", format_run(results.reranked, "reranked"))
+    qrels, config = load_judgements(job.config), job.config
+    if has_plain_ids(results):
+        job.store.put(f"{job.folder}/retrieved.trec", format_run(results.retrieved, "retrieved"))
+        if results.reranked is not None:
+            job.store.put(f"{job.folder}/reranked.trec", format_run(results.reranked, "reranked"))
     if qrels is None or config.queries is None:
         return None
     check_query_ids(qrels, set(results.queries), str(config.queries.qrels))
@@ -92,6 +93,12 @@ def evaluate_run(job: Job, results: Results) -> Evaluation | None:
     return Evaluation(before, after, gain)
 
 
+def has_plain_ids(results: Results) -> bool:
+    """Whether all ids can stand in a TREC file, whose columns are parted by blanks."""
+    ids = (name for query, hits in results.retrieved.items() for name in (query, *(passage for passage, _ in hits)))
+    return not any(any(character.isspace() for character in name) for name in ids)
+
+
 def score_matrix(ranked: Ranked, k: int) -> np.ndarray:
     """Scores [queries, k] float32, NaN where a query has fewer; a sample of the queries when there are many."""
     lists = list(ranked.values())[:_SAMPLE]
@@ -103,6 +110,6 @@ def score_matrix(ranked: Ranked, k: int) -> np.ndarray:
 
 def relevant_scores(ranked: Ranked, job: Job) -> np.ndarray:
     """Scores of the relevant passages among the candidates, float32 [n]; empty without judgements."""
-    qrels = read_judgements(job) or {}
+    qrels = load_judgements(job.config) or {}
     found = [score for query, hits in ranked.items() for passage, score in hits if qrels.get(query, {}).get(passage, 0) > 0]
     return np.array(found, np.float32)

@@ -19,13 +19,14 @@ class EventLog:
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
-        self._key = f"{folder}/events/{int(time.time() * 1000):013d}-{secrets.token_hex(4)}.jsonl"
+        self._process = secrets.token_hex(4)
+        self._key = f"{folder}/events/{int(time.time() * 1000):013d}-{self._process}.jsonl"
         self._lines: list[str] = []
         self._written = 0.0
 
     def add(self, event: str, *, flush: bool = False, **fields: Any) -> None:
         """Note an event; `flush` makes it durable at once."""
-        self._lines.append(json.dumps({"at": round(time.time(), 3), "event": event, **fields}))
+        self._lines.append(json.dumps({"at": round(time.time(), 3), "event": event, "process": self._process, **fields}))
         if flush or time.monotonic() - self._written >= _EVERY_S:
             self.flush()
 

@@ -78,7 +78,7 @@ def _build(job: Job, embedding: Embedding, plan: IndexPlan, template: DataFile, 
     dtype = job.config.embed.store_dtype
     plans = [[piece.plain() for piece in pieces] for pieces in segments]
     names = [fingerprint([_build_facts(plan), template.sha256, dtype, config.recall_queries, _identity(pieces)]) for pieces in segments]
-    arguments = {"place": place, "plan": plan, "config": config, "dtype": dtype}
+    arguments = {"place": place, "plan": plan, "config": config, "dtype": dtype, "normalized": job.config.embed.normalize}
     operator = Operator(Indexer, arguments, fingerprint([names, json.dumps(asdict(plan))]), cpus=1.0, tasks=config.builders)
     items = [
         Item((name,), Parcel({"units": [name], "pieces": pieces, "template": asdict(template)})) for name, pieces in zip(names, plans, strict=True)

@@ -12,6 +12,7 @@ from configs.load import dump_config
 from configs.schema import Config, EncoderConfig, PoolConfig
 from pipelines.cluster import Cluster, connected, on_gpu, pool_threads
 from pipelines.events import EventLog
+from pipelines.preflight import check_config
 from pipelines.progress import Display
 
 
@@ -58,6 +59,7 @@ def open_job(config: Config, display: Display | None = None) -> Iterator[Job]:
     """Prove the store, join the cluster, and save the resolved config beside the outputs."""
     store = open_store(config.store, config.s3)
     probe(store, config.store.unsafe_single_writer)
+    check_config(config)
     run = run_name(config)
     store.put(f"runs/{run}/config.yaml", dump_config(config).encode())
     events = EventLog(store, f"runs/{run}")

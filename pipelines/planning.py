@@ -7,6 +7,8 @@ import dataclasses
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import ray
 import zstandard
@@ -27,10 +29,10 @@ _CHUNK = 64  # files counted by one task
 def plan_input(spec: InputConfig, s3: S3Config, role: str, unit_rows: int, store: Store) -> list[WorkUnit]:
     """The units of the corpus or of the queries, in file order. Raises UserError when there is nothing to read."""
     files = list_files(spec, s3, "corpus" if role == "corpus" else "queries")
-    key = f"plans/{fingerprint([[f.uri, f.etag, f.size] for f in files] + [unit_rows])}.json.zst"
+    key = f"plans/{fingerprint([[[f.uri, f.etag, f.size] for f in files], unit_rows, spec.broken_files])}.json.zst"
     counted = _load(store, key)
     if counted is None:
-        counted = _count(files, s3, unit_rows)
+        counted = _count(files, _Counting(s3, unit_rows, spec.broken_files, role))
         store.put(key, zstandard.compress(json.dumps([dataclasses.asdict(f) for f in counted]).encode()))
     units = plan_units(counted, unit_rows, mapping_salt(spec))
     if not units:
@@ -48,17 +50,28 @@ def read_items(units: Sequence[WorkUnit], rename: str = "") -> list[Item]:
     return items
 
 
-def _count(files: Sequence[SourceFile], s3: S3Config, stride: int) -> list[FileRows]:
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    s3: S3Config
+    stride: int
+    broken_files: Literal["stop", "reject"]
+    role: str
+
+    def __call__(self, files: Sequence[SourceFile]) -> list[FileRows]:
+        return [count_rows(file, self.s3, self.stride, self.broken_files, self.role) for file in files]
+
+
+def _count(files: Sequence[SourceFile], counting: _Counting) -> list[FileRows]:
     chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
     if len(chunks) == 1:
-        return _count_chunk(chunks[0], s3, stride)
+        return counting(chunks[0])
     logger.info("Counting the rows of %d files.", len(files))
     task = ray.remote(_count_chunk).options(num_cpus=0.5, max_retries=2)
-    return [rows for part in ray.get([task.remote(chunk, s3, stride) for chunk in chunks]) for rows in part]
+    return [rows for part in ray.get([task.remote(counting, chunk) for chunk in chunks]) for rows in part]
 
 
-def _count_chunk(files: Sequence[SourceFile], s3: S3Config, stride: int) -> list[FileRows]:
-    return [count_rows(file, s3, stride) for file in files]
+def _count_chunk(counting: _Counting, files: Sequence[SourceFile]) -> list[FileRows]:
+    return counting(files)
 
 
 def _load(store: Store, key: str) -> list[FileRows] | None:
@@ -66,4 +79,5 @@ def _load(store: Store, key: str) -> list[FileRows] | None:
         plain = json.loads(zstandard.decompress(store.get(key)))
     except FileNotFoundError:
         return None
-    return [FileRows(**{**f, "file": SourceFile(**f["file"]), "offsets": tuple(f["offsets"])}) for f in plain]
+    tuples = ("offsets", "row_groups")
+    return [FileRows(**{**f, "file": SourceFile(**f["file"]), **{name: tuple(f[name]) for name in tuples}}) for f in plain]

@@ -47,14 +47,14 @@ class StageProgress:
             parts.append(f"{rows:,} rows ({rows / seconds:,.0f}/s)")
         if tokens:
             parts.append(f"{tokens:,} tokens ({tokens / seconds:,.0f}/s)")
-        return ", ".join([*parts, f"{_duration(self.seconds)} elapsed", f"ETA {self.eta()}"])
+        return ", ".join([*parts, f"{duration(self.seconds)} elapsed", f"ETA {self.eta()}"])
 
     def eta(self) -> str:
         """Time left at the rate so far."""
         left = self.units - self.done
         if left <= 0:
             return "0s"
-        return _duration(self.seconds / self.finished * left) if self.finished else "unknown"
+        return duration(self.seconds / self.finished * left) if self.finished else "unknown"
 
 
 class Display:
@@ -105,7 +105,8 @@ class _Throttled:
             self._show()  # type: ignore[operator]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     whole = int(seconds)
     if whole < 60:
         return f"{seconds:.1f}s" if seconds < 10 else f"{whole}s"

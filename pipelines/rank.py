@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.candidates import CandidateReader, CandidateWriter
 from actors.loading import RerankerSpec, checkpoint_folder
-from actors.models.checkpoint import checkpoint_digest, read_description
+from actors.models.checkpoint import checkpoint_digest
 from actors.opening import PassageSource
 from actors.pairer import Pairer
 from actors.ranker import Ranker
@@ -34,9 +34,10 @@ from pipelines.embed import (
     writing_operator,
 )
 from pipelines.job import Job
-from pipelines.judgements import judged_queries
+from pipelines.judgements import load_judgements
 from pipelines.operators import Operator
 from pipelines.planning import plan_input, read_items
+from pipelines.preflight import check_reranker
 from pipelines.searchers import fits_in_memory, resident_searchers, sweep
 from pipelines.stream import Item, Stage
 
@@ -85,33 +86,23 @@ def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
     spec = reranker_spec(job, manifest, config.rerank) if config.rerank else None
     units = plan_input(config.queries, config.s3, "queries", config.queries.unit_rows, job.store)
     encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction]
-    candidates = fingerprint([manifest.content, encoder, config.search.top_k, config.queries.only_judged and judged_identity(job)])
+    candidates = fingerprint([manifest.content, encoder, config.search.top_k, config.queries.only_judged and sorted(_judged(job))])
     reranking = [checkpoint_digest(spec.folder), spec.precision, spec.kind, spec.uses_stored_vectors, semantic_fields(spec.config)] if spec else None
     return Asking(job, manifest, embedding, config.queries, spec, tuple(units), candidates, fingerprint([candidates, reranking]))
 
 
-def judged_identity(job: Job) -> str:
-    """What identifies the set of judged queries."""
-    return fingerprint(sorted(judged_queries(job) or ()))
+def _judged(job: Job) -> frozenset[str]:
+    return frozenset(load_judgements(job.config) or ())
 
 
 def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> RerankerSpec:
-    """The reranker as workers open it. Raises UserError for a model of the wrong kind."""
-    folder = checkpoint_folder(config.model, config.revision, job.config.s3)
-    info = read_description(folder)
-    classifier = any(name.endswith("ForSequenceClassification") for name in info.architectures)
-    if classifier and config.kind == "late_interaction":
-        raise UserError(f"rerank.model {config.model} is a cross-encoder: set rerank.kind to auto or cross_encoder.")
-    if not classifier and config.kind != "late_interaction":
-        raise UserError(
-            f"rerank.model {config.model} is an encoder, not a reranker: give a sequence-classification checkpoint such as BAAI/bge-reranker-v2-m3, "
-            "or set rerank.kind to late_interaction to use it for MaxSim."
-        )
+    """The reranker as workers open it."""
+    kind = "cross_encoder" if check_reranker(config, job.config.s3).is_classifier else "late_interaction"
+    digest = checkpoint_digest(checkpoint_folder(config.model, config.revision, job.config.s3))
     precision = resolve_precision(config.precision, config.device, job.cluster)
-    kind = "cross_encoder" if classifier else "late_interaction"
     facts = manifest.embedding
-    same = kind == "late_interaction" and facts["store_token_vectors"] and facts["weights"] == checkpoint_digest(folder)
-    stored = bool(same and config.max_length in (None, facts["max_length"]) and precision == facts["precision"])
+    same = kind == "late_interaction" and facts["store_token_vectors"] and facts["weights"] == digest and precision == facts["precision"]
+    stored = bool(same and config.max_length in (None, facts["max_length"]))
     return RerankerSpec(config, precision, job.config.s3, kind, stored, job.device(config), job.threads(config, config.workers))
 
 
@@ -174,7 +165,7 @@ def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
     if set(names) <= committed_units(job.store, folder):
         return []
     place = job.place(folder)
-    only = judged_queries(job) if asking.queries.only_judged else None
+    only = _judged(job) if asking.queries.only_judged else None
     read = reading_operator(asking.queries, job, "queries", place, only)
     spec, pool = encoder_spec(job, job.config.search.workers), job.config.search.workers
     embedding = [tokenizing_operator(spec, queries=True, tasks=2)]
@@ -191,7 +182,7 @@ def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
 def _swept(asking: Asking, names: list[str]) -> AskAll:
     job = asking.job
     place, identity = job.place(f"{job.folder}/query_vectors"), f"vectors of {asking.candidates}"
-    only = judged_queries(job) if asking.queries.only_judged else None
+    only = _judged(job) if asking.queries.only_judged else None
     spec, pool = encoder_spec(job, job.config.search.workers), job.config.search.workers
     operators = [
         reading_operator(asking.queries, job, "queries", place, only),

@@ -15,7 +15,6 @@ import ray.exceptions
 from actors.parcels import Parcel
 from actors.reader import Workplace
 from actors.storage.commits import attempts, committed_units
-from configs.errors import UserError
 from configs.schema import RayConfig
 from pipelines.isolation import finish_alone
 from pipelines.operators import Operator, attach
@@ -123,15 +122,3 @@ def _first_units(items: Sequence[Item], count: int) -> list[Item]:
 def _split(item: Item) -> list[Item]:
     done = [set(item.units) - {unit} for unit in item.units]
     return [single for single in (item.without(others) for others in done) if single is not None]
-
-
-def explain_failure(error: BaseException) -> BaseException:
-    """The user's error inside what Ray wrapped around it, or the error itself."""
-    seen: BaseException | None = error
-    visited: set[int] = set()
-    while seen is not None and id(seen) not in visited:
-        visited.add(id(seen))
-        if isinstance(seen, UserError):
-            return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__ or seen.__context__
-    return error

@@ -11,7 +11,7 @@ from typing import Literal, cast
 import fsspec
 from fsspec.utils import glob_translate
 
-from actors.corpus.access import explained
+from actors.storage.access import explained
 from actors.corpus.tree import Entry, look_up, walk
 from actors.storage.filesystems import full_uri, open_filesystem
 from configs.errors import UserError

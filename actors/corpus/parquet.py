@@ -72,7 +72,7 @@ class ParquetReader:
             except StopIteration:
                 raise BrokenFile(self.position, "it ends there, but more rows were planned") from None
             except BREAKS as error:
-                raise broken(self._source, self.position, error) from error
+                raise broken(self._source, self.position, error, rest_known=True) from error
         return self._rest
 
     def _keep(self, taken: int) -> None:

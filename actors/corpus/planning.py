@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Literal
 
-from actors.corpus.access import explained
+from actors.storage.access import explained
 from actors.corpus.delimited import count_records
 from actors.corpus.jsonl import count_lines
 from actors.corpus.listing import SourceFile

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from actors.corpus.access import explained
+from actors.storage.access import explained
 from actors.corpus.checking import UnitChecker
 from actors.corpus.delimited import DelimitedReader
 from actors.corpus.jsonl import JsonlReader
@@ -60,7 +60,8 @@ def _read_slice(part: Slice, shelf: "_OpenFile", checker: UnitChecker) -> None:
             raise break_error(uri, broken, shelf.role) from broken
         first = max(broken.row, part.start)
         lost = part.start + part.rows - first
-        checker.give_up(uri, first, f"file breaks at row {broken.row} ({lost} rows given up): {broken.why}")
+        amount = f"{lost} rows" if broken.rest_known else f"at least {lost} rows"
+        checker.give_up(uri, first, f"file breaks at row {broken.row} ({amount} given up): {broken.why}")
 
 
 class _OpenFile:

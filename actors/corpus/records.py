@@ -25,10 +25,14 @@ class Row:
 
 
 class BrokenFile(Exception):
-    """A file cannot be read past `row` (0-based): what is wrong with it, and what the user can do. Stays in the input layer."""
+    """A file cannot be read past `row` (0-based): what is wrong with it, and what the user can do.
 
-    def __init__(self, row: int, why: str, remedy: str = "replace the file") -> None:
-        super().__init__(row, why, remedy)
+    `rest_known` says whether the plan knows how many rows lie behind the break. Stays in the input layer.
+    """
+
+    def __init__(self, row: int, why: str, remedy: str = "replace the file", rest_known: bool = True) -> None:
+        super().__init__(row, why, remedy, rest_known)
         self.row = row
         self.why = why
         self.remedy = remedy
+        self.rest_known = rest_known

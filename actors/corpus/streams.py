@@ -87,12 +87,12 @@ def decompressed(source: Source, compression: Compression) -> io.BufferedReader:
     return io.BufferedReader(_Decompressed(source, compression) if compression else source, _BUFFER)
 
 
-def broken(source: Source, row: int, error: Exception) -> Exception:
+def broken(source: Source, row: int, error: Exception, rest_known: bool = False) -> Exception:
     """What to raise for `error` at `row`: the storage's own failure if there was one, else BrokenFile."""
     if source.failure is not None:
         return source.failure
     lines = str(error).splitlines() or [type(error).__name__]
-    return BrokenFile(row, lines[0][:200])
+    return BrokenFile(row, lines[0][:200], rest_known=rest_known)
 
 
 class _Decoder(Protocol):

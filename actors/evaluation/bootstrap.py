@@ -43,9 +43,9 @@ def paired_bootstrap(before: np.ndarray, after: np.ndarray, resamples: int, conf
     Raises:
         ValueError: shapes differ, there is no query, or `resamples` is below 1.
     """
-    gains = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    if np.shape(before) != np.shape(after) or gains.ndim != 1 or gains.size == 0 or resamples < 1:
+    if np.shape(before) != np.shape(after) or np.ndim(before) != 1 or np.size(before) == 0 or resamples < 1:
         raise ValueError(f"want two equal, non-empty vectors and a resample; got {np.shape(before)}, {np.shape(after)} and {resamples}")
+    gains = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     means = _resampled_means(gains, resamples, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     # An observed mean counts as one more resample: with finitely many, a p-value of 0 would claim too much.

@@ -35,7 +35,7 @@ def parse_qrels(data: bytes, name: str) -> Qrels:
 
     Raises:
         UserError: a line with another number of columns, an empty id, a grade that is no integer, two grades for one passage,
-            bytes that are not UTF-8, or a file without any judgement. Names the file and the line.
+            bytes that are not UTF-8, or a file without any relevant passage. Names the file and the line.
     """
     qrels: Qrels = {}
     width = 0
@@ -52,6 +52,8 @@ def parse_qrels(data: bytes, name: str) -> Qrels:
             )
     if not qrels:
         raise UserError(f"{name} holds no judgement: give lines of query, passage and grade, or leave queries.qrels out")
+    if not any(grade > 0 for judged in qrels.values() for grade in judged.values()):
+        raise UserError(f"{name} judges no passage relevant: at least one grade must be 1 or more, or leave queries.qrels out")
     return qrels
 
 

@@ -15,12 +15,18 @@ def split_uri(uri: str) -> tuple[str, str]:
     if "://" not in uri:
         return "file", str(Path(uri).expanduser())
     parts = urlsplit(uri)
-    if parts.username or parts.password or parts.query:
-        raise UserError(f"{parts.scheme}://{parts.hostname or ''}... carries credentials or options: leave only bucket and path, and put credentials into the environment.")
+    # A secret may hold a slash, which ends the part that urlsplit searches for it; no bucket has a colon. Never shown.
+    if "@" in parts.netloc or ":" in parts.netloc or parts.query:
+        raise UserError(
+            f"A {parts.scheme}:// URI carries credentials or options: leave only bucket and path, and put credentials into the environment."
+        )
+    path = uri.partition("://")[2]  # unlike parts.path with what follows a "#", which is an ordinary character here
     if parts.scheme == "file":
-        return "file", parts.path
+        return "file", path.removeprefix("localhost")
+    if parts.scheme == "s3" and not parts.netloc:
+        raise UserError(f"{uri} names no bucket: write s3://bucket/path.")
     if parts.scheme == "s3":
-        return "s3", f"{parts.netloc}{parts.path}".rstrip("/")
+        return "s3", path.rstrip("/")
     raise UserError(f"{uri} has the scheme {parts.scheme}://, which is not supported: use a local path or s3://bucket/path.")
 
 
@@ -31,7 +37,7 @@ def open_filesystem(uri: str, s3: S3Config) -> tuple[fsspec.AbstractFileSystem, 
         return fsspec.filesystem("file"), str(Path(path).absolute())
     client: dict[str, Any] = {"region_name": s3.region} if s3.region else {}
     options: dict[str, Any] = {"endpoint_url": s3.endpoint_url} if s3.endpoint_url else {}
-    config = {"retries": {"mode": "standard", "max_attempts": 10}, "connect_timeout": 5, "read_timeout": 60}
+    config = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 5, "read_timeout": 60}
     return fsspec.filesystem("s3", client_kwargs=client, config_kwargs=config, **options), path
 
 

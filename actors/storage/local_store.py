@@ -5,10 +5,10 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from actors.storage.objects import ObjectInfo, sync_folder
+from actors.storage.objects import ObjectInfo, checked_key, sync_folder
 from configs.errors import UserError
 
-_TEMPORARY = ".tmp-"
+_TEMPORARY, _SCRATCH = ".tmp-", ".scratch"
 
 
 class LocalStore:
@@ -24,8 +24,13 @@ class LocalStore:
 
     def put(self, key: str, data: bytes) -> None:
         """See Store."""
-        temporary = self._write_temporary(key, data)
-        os.replace(temporary, self._path(key))
+        temporary, target = self._write_temporary(key, data), self._path(key)
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(target.parent)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See Store. A hard link is the exclusive create that also carries the finished content."""
@@ -33,7 +38,7 @@ class LocalStore:
         try:
             os.link(temporary, self._path(key))
         except FileExistsError:
-            return False
+            return self.get(key) == data  # ours: on NFS a repeated link finds its own first try
         finally:
             temporary.unlink()
         sync_folder(self._path(key).parent)
@@ -46,6 +51,7 @@ class LocalStore:
         with open(path, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(path, target)
+        sync_folder(target.parent)  # or a power cut could keep the commit record and lose the name of its file
 
     def local_copy(self, key: str, folder: Path) -> Path:
         """See Store: the stored file itself."""
@@ -59,7 +65,7 @@ class LocalStore:
         start = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
         found = []
         for folder, names, files in os.walk(start, onerror=_raise_unless_missing):
-            names[:] = [name for name in names if name != ".scratch"]
+            names[:] = [name for name in names if name != _SCRATCH]
             for name in files:
                 path = Path(folder, name)
                 key = path.relative_to(self.root).as_posix()
@@ -78,21 +84,20 @@ class LocalStore:
 
     def scratch(self) -> Path:
         """See Store."""
-        folder = self.root / ".scratch"
+        folder = self.root / _SCRATCH
         self._make_folder(folder)
         return folder
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if ".." in Path(key).parts or not path.is_relative_to(self.root):
-            raise ValueError(f"key {key!r} leaves the store")
-        return path
+        return self.root / checked_key(key)
 
     def _make_folder(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise UserError(f"Cannot create the folder {folder} ({error.strerror}): choose another store.uri or mend its permissions.") from error
+            raise UserError(
+                f"Cannot create the folder {folder} ({error.strerror}): choose another store.uri or mend its permissions."
+            ) from error
 
     def _write_temporary(self, key: str, data: bytes) -> Path:
         target = self._path(key)

@@ -60,8 +60,9 @@ class Manifest:
 
 
 def version_numbers(store: Store) -> list[int]:
-    """All published numbers, ascending."""
-    return sorted(int(Path(item.key).stem) for item in store.list("versions/"))
+    """All published numbers, ascending. Whatever else lies there (folder markers, notes) is passed over."""
+    names = (Path(item.key) for item in store.list("versions/"))
+    return sorted(int(name.stem) for name in names if name.suffix == ".json" and name.stem.isdecimal())
 
 
 def read_version(store: Store, number: int) -> Manifest:

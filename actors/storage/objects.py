@@ -72,17 +72,21 @@ def open_store(config: StoreConfig, s3: S3Config) -> Store:
 
 def probe(store: Store, unsafe_single_writer: bool) -> None:
     """Prove once, before any work, that the store can be written and that it honours conditional writes."""
-    key = f"probes/{secrets.token_hex(8)}"
-    try:
-        first = store.put_if_absent(key, b"first " + secrets.token_bytes(8))
-        second = store.put_if_absent(key, b"second " + secrets.token_bytes(8))
-    finally:
-        store.delete(key)
-    if (not first or second) and not unsafe_single_writer:
+    # One key for ever, and no delete: a job needs no right to delete, and nothing is cleaned up after an unknown outcome.
+    key = "probes/conditional-writes"
+    store.put_if_absent(key, secrets.token_bytes(16))
+    if store.put_if_absent(key, secrets.token_bytes(16)) and not unsafe_single_writer:
         raise UserError(
             f"{store.uri} ignores conditional writes (If-None-Match), so two runs could overwrite each other: "
             "use a store that honours them, or set store.unsafe_single_writer=true and start one run at a time."
         )
+
+
+def checked_key(key: str) -> str:
+    """The key itself. Raises ValueError when it is absolute or climbs out of the store."""
+    if key.startswith("/") or ".." in key.split("/"):
+        raise ValueError(f"key {key!r} leaves the store")
+    return key
 
 
 def sha256_file(path: Path) -> str:

@@ -1,11 +1,12 @@
 """A record's data file in, verified local bytes out. FAISS and Arrow load a flipped bit in silence; this does not."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from actors.storage.commits import DataFile
-from actors.storage.objects import Store, sha256_file
+from actors.storage.objects import Store, new_attempt, sha256_file
 
 
 class DamagedFile(Exception):
@@ -32,8 +33,8 @@ def read_verified(store: Store, entry: DataFile, cache: Path | None = None) -> P
         if not path.is_relative_to(folder):
             return path  # a local store: its own file
         cache.mkdir(parents=True, exist_ok=True)
-        staged = cache / f"{entry.sha256}.{os.getpid()}"
-        _move(path, staged)
+        staged = cache / f"{entry.sha256}.{new_attempt()}"  # of its own: several threads may fetch the same object
+        shutil.move(path, staged)
         os.replace(staged, kept)
     return kept
 
@@ -42,12 +43,6 @@ def _check(store: Store, entry: DataFile, path: Path) -> None:
     size = path.stat().st_size
     if size != entry.size or sha256_file(path) != entry.sha256:
         raise DamagedFile(
-            f"{store.uri}/{entry.key} is damaged: {size} bytes that do not hash to what was committed ({entry.size} bytes, sha256 {entry.sha256[:12]}...). "
-            f"Delete its commit record, and the next run writes it anew."
+            f"{store.uri}/{entry.key} is damaged: {size} bytes that do not hash to what was committed "
+            f"({entry.size} bytes, sha256 {entry.sha256[:12]}...). Delete its commit record, and the next run writes it anew."
         )
-
-
-def _move(source: Path, target: Path) -> None:
-    import shutil
-
-    shutil.move(source, target)

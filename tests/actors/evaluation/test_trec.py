@@ -45,6 +45,7 @@ def test_qrels_survive_writing_and_reading(tmp_path):
         (b"q1\tp1\t1\n\x1f\x8b\x08\n", "my.tsv, line 2: not UTF-8"),
         (b"query-id\tcorpus-id\tscore\n", "my.tsv holds no judgement"),
         (b"", "my.tsv holds no judgement"),
+        (b"q1\tp1\t0\n", "my.tsv judges no passage relevant"),
     ],
 )
 def test_malformed_qrels_are_refused_by_file_and_line(data, sentence):

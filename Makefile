@@ -1,0 +1,46 @@
+# Two commands on a clean machine: `make quickstart`, `make test`. Needs Python 3.11, pip, make and gcc; nothing else by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt
+
+.PHONY: quickstart test lint check unit chaos memory clean
+
+quickstart: $(VENV)/.quickstart ## SciFact end to end: embed, index, search, rerank, evaluate, report
+	$(BIN)/raytrieve run quickstart
+
+test: lint check unit ## everything CI runs
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check: $(VENV)/.test
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.test ## every kill of the kill test, not only CI's sample (bounded: about 40 minutes)
+	$(BIN)/python -m pytest tests/faults --all-kills
+
+memory: $(VENV)/.test ## peak memory of 10 N passages over N
+	$(BIN)/python -m benchmarks.memory
+
+# torch first and alone: with the pinned CPU build installed, no other package pulls the CUDA one.
+$(VENV)/.torch: infra/constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	touch $@
+
+$(VENV)/.quickstart: $(VENV)/.torch pyproject.toml
+	$(PIP) --editable ".[cpu,quickstart]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.quickstart pyproject.toml
+	$(PIP) --editable ".[cpu,quickstart,notebook,test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,33 @@
+"""An index in; the same index on a GPU out, where there is one. No GPU has run this module: only its refusals are tested.
+
+Segments are always stored in their CPU form. A GPU copy only makes the first fetch; whatever that leaves open the CPU does, and
+scores are always taken again from the stored vectors, so a GPU changes at most which rows a compressed index lets through.
+"""
+
+import faiss
+
+GPU_FETCH_LIMIT = 2048
+"""Most candidates and lists of one GPU search."""
+
+
+def gpu_available() -> bool:
+    """Whether this FAISS was built for GPUs and sees one."""
+    return hasattr(faiss, "get_num_gpus") and hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+
+
+class GpuIndex:
+    """A copy of a CPU index on the first GPU that the process sees, with the resources it lives on."""
+
+    def __init__(self, index: faiss.Index, nprobe: int) -> None:
+        """Copies `index`; `nprobe` lists are visited per query. Raises RuntimeError without a GPU or for a type that GPUs do not run."""
+        if not gpu_available():
+            raise RuntimeError("FAISS sees no GPU: install faiss-gpu on a GPU node, or set index.use_gpu to never")
+        self.resources = faiss.StandardGpuResources()
+        self.index = faiss.index_cpu_to_gpu(self.resources, 0, index)
+        if nprobe:
+            faiss.GpuParameterSpace().set_index_parameter(self.index, "nprobe", min(nprobe, GPU_FETCH_LIMIT))
+
+
+def to_gpu(index: faiss.Index, nprobe: int) -> GpuIndex:
+    """`index` on the GPU; the CPU index stays as it is."""
+    return GpuIndex(index, nprobe)

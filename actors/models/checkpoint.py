@@ -1,0 +1,130 @@
+"""A model's name in, its folder on this node, its identity and its description out. Knows neither torch nor weights' contents."""
+
+import hashlib
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+from actors.models.description import CheckpointInfo, read_description
+from actors.models.download import fetch_folder, fetch_from_hub
+from configs.errors import UserError
+from configs.schema import S3Config
+
+__all__ = ["CheckpointInfo", "checkpoint_digest", "choose_reranker_kind", "read_description", "require_encoder", "resolve_checkpoint"]
+
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+_DIGEST_PATTERNS = (
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "pytorch_model*.bin",
+    "pytorch_model*.bin.index.json",
+    "*.pt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "modules.json",
+    "sentence_bert_config.json",
+    "*_Pooling/config.json",
+)
+
+
+def resolve_checkpoint(
+    model: str | Path, revision: str | None = None, s3: S3Config | None = None, cache_dir: str | Path | None = None
+) -> Path:
+    """The checkpoint's folder on this node, complete: config, weights and tokenizer.
+
+    `model`: folder, pkg://package/sub/folder (of an installed package, which is not imported), s3://bucket/folder (copied once into
+    `cache_dir`, default ~/.cache/raytrieve), or a hub id (the local hub cache first, then the network; `revision` applies here alone).
+    Raises UserError saying what is missing and how to provide it.
+    """
+    folder = _locate(str(model), revision, s3 or S3Config(), Path(cache_dir) if cache_dir else None)
+    _require_complete(folder, str(model))
+    return folder
+
+
+def _locate(model: str, revision: str | None, s3: S3Config, cache_dir: Path | None) -> Path:
+    if model.startswith("pkg://"):
+        return _package_folder(model)
+    if model.startswith("s3://"):
+        from actors.storage.filesystems import open_filesystem
+
+        filesystem, path = open_filesystem(model, s3)
+        return fetch_folder(filesystem, path, model, (cache_dir or Path.home() / ".cache" / "raytrieve") / "models")
+    if Path(model).expanduser().is_dir():
+        return Path(model).expanduser()
+    if not model or model[0] in "/.~" or "\\" in model or "://" in model or Path(model).exists():
+        raise UserError(f"no model folder at {model!r}: give an existing folder, a hub id, s3://bucket/folder or pkg://package/folder.")
+    return fetch_from_hub(model, revision, cache_dir)
+
+
+def _package_folder(model: str) -> Path:
+    package, _, inner = model.removeprefix("pkg://").partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"{model}: no Python package {package!r} is installed: pip install {package.replace('_', '-')}, or give a folder.")
+    folder = Path(spec.submodule_search_locations[0], inner)
+    if not folder.is_dir():
+        raise UserError(f"{model}: the package {package!r} has no folder {inner!r}: look into {spec.submodule_search_locations[0]}.")
+    return folder
+
+
+def _require_complete(folder: Path, model: str) -> None:
+    lacks = []
+    if not (folder / "config.json").is_file():
+        lacks.append("config.json")
+    if not any(True for pattern in _WEIGHT_PATTERNS for _ in folder.glob(pattern)):
+        lacks.append("weights (model.safetensors or pytorch_model.bin)")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        lacks.append("a tokenizer (tokenizer.json, vocab.txt or sentencepiece.bpe.model)")
+    if lacks:
+        where = model if str(folder) == model else f"{model} ({folder})"
+        raise UserError(f"the model folder {where} lacks {' and '.join(lacks)}: copy the whole checkpoint there.")
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """sha256 (hex) of what determines the model's numbers: names and bytes of config, weights, tokenizer and pooling files.
+
+    README, ONNX exports and the like do not count, nor do .bin weights beside .safetensors, which nothing would load.
+    """
+    files = {path for pattern in _DIGEST_PATTERNS for path in folder.glob(pattern) if path.is_file()}
+    if any(path.suffix == ".safetensors" for path in files):
+        files = {path for path in files if not path.name.startswith("pytorch_model")}
+    lines = sorted(
+        (path.relative_to(folder).as_posix(), _file_digest(path, path.stat().st_size, path.stat().st_mtime_ns)) for path in files
+    )
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in lines).encode()).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, size: int, mtime_ns: int) -> str:
+    """sha256 of a file; size and mtime are in the key, so that a file that changes is read anew and gigabytes are read once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_encoder(info: CheckpointInfo) -> None:
+    """Raise UserError unless the checkpoint is an encoder: a classification head tells that it is a reranker."""
+    if info.is_classifier:
+        raise UserError(f"{info.folder} is a reranker ({info.architectures[0]}), not an embedding model: use it under rerank.model.")
+
+
+def choose_reranker_kind(info: CheckpointInfo, kind: str) -> str:
+    """cross_encoder or late_interaction for a checkpoint and what was asked for (auto too). Raises UserError if they do not fit."""
+    if kind not in ("auto", "cross_encoder", "late_interaction"):
+        raise UserError(f"kind {kind!r} is unknown: use auto, cross_encoder or late_interaction.")
+    if info.is_classifier and kind == "late_interaction":
+        raise UserError(f"{info.folder} is a cross-encoder ({info.architectures[0]}): set kind to auto or cross_encoder.")
+    if info.is_classifier and info.num_labels != 1:
+        raise UserError(f"{info.folder} has {info.num_labels} labels, but a reranker gives one score: use a checkpoint with num_labels 1.")
+    if not info.is_classifier and kind != "late_interaction":
+        raise UserError(
+            f"{info.folder} is an encoder, not a reranker: give a sequence-classification checkpoint such as BAAI/bge-reranker-v2-m3, "
+            "or set kind: late_interaction to use its token vectors for MaxSim."
+        )
+    return "cross_encoder" if info.is_classifier else "late_interaction"

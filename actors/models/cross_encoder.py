@@ -1,0 +1,72 @@
+"""Pairs of query and passage in, relevance scores out: a sequence-classification model with one label.
+
+Each query and each passage is tokenised once; pairs are joined as ids, sorted by length and cut by token budget. CUDA runs the
+same code; the tests run it on the CPU.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from actors.models.batching import pad_rows, run_with_budget
+from actors.models.checkpoint import checkpoint_digest, choose_reranker_kind, read_description
+from actors.models.pairs import index_pairs, sigmoid
+from actors.models.precision import Placement
+from actors.models.text_tokenizer import PairTokenizer
+from actors.models.tokens import TokenBatch
+from actors.models.weights import check_lengths, load_weights, model_inputs, to_device
+
+
+class CrossEncoder:
+    """A reranker on one device. Raises UserError on a checkpoint without a head of one label, or with incomplete weights."""
+
+    def __init__(self, folder: Path, pair_tokenizer: PairTokenizer, placement: Placement) -> None:
+        from transformers import AutoModelForSequenceClassification
+
+        info = read_description(folder)
+        choose_reranker_kind(info, "cross_encoder")
+        self.pair_tokenizer, self.folder = pair_tokenizer, folder
+        self.device, self.dtype, self.batch_tokens = placement.device, placement.dtype, placement.batch_tokens
+        self._info = info
+        self._model = load_weights(AutoModelForSequenceClassification, info, placement)
+
+    @cached_property
+    def digest(self) -> str:
+        """checkpoint_digest of the folder, computed when first asked for."""
+        return checkpoint_digest(self.folder)
+
+    def compute_score(self, pairs: Sequence[tuple[str, str]], normalize: bool = False) -> np.ndarray:
+        """Scores of a list of (query, passage), float32 [n]: logits, or their sigmoid with `normalize`."""
+        queries, passages, index = index_pairs(pairs)
+        return self.score_tokens(self.pair_tokenizer.queries(queries), self.pair_tokenizer.passages(passages), index, normalize)
+
+    def score_tokens(self, queries: TokenBatch, passages: TokenBatch, pairs: np.ndarray, normalize: bool = False) -> np.ndarray:
+        """Scores, float32 [n], of pairs int [n, 2] (query row, passage row) over ids that `pair_tokenizer` made."""
+        query_lengths = queries.lengths[pairs[:, 0]]
+        kept = self.pair_tokenizer.kept(query_lengths, passages.lengths[pairs[:, 1]])
+        lengths = query_lengths + kept + self.pair_tokenizer.special_tokens
+        check_lengths(lengths, self._info.max_positions)
+        batches: list[tuple[np.ndarray, torch.Tensor]] = []
+
+        def step(rows: np.ndarray) -> None:
+            joined = [self.pair_tokenizer.join_cut(queries.take(pairs[r, 0]), passages.take(pairs[r, 1])[: kept[r]]) for r in rows]
+            batches.append((rows, self._forward([ids for ids, _ in joined], [types for _, types in joined])))
+
+        with torch.inference_mode():
+            run_with_budget(lengths, self.batch_tokens, step)
+            scores = np.empty(len(pairs), np.float32)
+            if batches:
+                scores[np.concatenate([rows for rows, _ in batches])] = torch.cat([logits for _, logits in batches]).cpu().numpy()
+        return sigmoid(scores) if normalize else scores
+
+    def _forward(self, ids: list[np.ndarray], types: list[np.ndarray]) -> torch.Tensor:
+        """Logits, float32 [b], of joined pairs."""
+        tokens, every = TokenBatch.from_rows(ids), np.arange(len(ids))
+        padded, mask = pad_rows(tokens.values, tokens.offsets, every, self._info.pad_token_id)
+        inputs = model_inputs(padded, mask, self.device)
+        if self._info.token_types:
+            inputs["token_type_ids"] = to_device(pad_rows(np.concatenate(types), tokens.offsets, every, 0)[0], self.device)
+        return self._model(**inputs).logits.float().reshape(-1)

@@ -1,0 +1,64 @@
+"""Wishes in (auto, cuda, bf16), a torch device and number format out.
+
+The CUDA branches are written for one GPU per process, as Ray assigns it, and are not exercised by the CPU tests.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from actors.models.batching import default_budget
+from configs.errors import UserError
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a model runs. `batch_tokens`: tokens of one forward pass, padding counted."""
+
+    device: torch.device
+    dtype: torch.dtype
+    batch_tokens: int
+
+
+def place(device: str = "auto", precision: str = "auto", batch_tokens: int = 0) -> Placement:
+    """Resolve a device, a precision and a token budget (0 chooses by device). Raises UserError on a GPU that is not there."""
+    chosen = pick_device(device)
+    return Placement(chosen, pick_precision(precision, chosen), batch_tokens or default_budget(chosen.type))
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """auto is the process's first CUDA GPU, else the CPU; other names are torch's."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"device {device!r} is unknown: use auto, cpu or cuda.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"device is {device!r} but torch sees no CUDA GPU in this process: use device auto or cpu, or give the process a GPU."
+        )
+    return chosen
+
+
+def pick_precision(precision: str, device: torch.device) -> torch.dtype:
+    """auto is bf16 on GPUs (fp16 on those without it) and on CPUs with AMX, else fp32. Whoever says fp32 gets fp32, not TF32."""
+    if precision not in ("auto", *_DTYPES):
+        raise UserError(f"precision {precision!r} is unknown: use auto, {', '.join(_DTYPES)}.")
+    dtype = _automatic(device) if precision == "auto" else _DTYPES[precision]
+    if dtype is torch.float32:
+        torch.set_float32_matmul_precision("highest")  # torch's default, restored in case something in the process allowed TF32
+    return dtype
+
+
+def _automatic(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and _has_amx() else torch.float32
+
+
+def _has_amx() -> bool:
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # not public in torch: absent means no
+    return bool(probe and probe())

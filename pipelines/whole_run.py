@@ -1,0 +1,91 @@
+"""The main job: corpus -> vectors -> version -> candidates -> rankings -> measures -> report, in one call.
+
+Every step starts from what is committed, so calling it again after a crash goes on where the crash was.
+"""
+
+from collections.abc import Sequence
+
+from actors.storage.commits import CommitRecord
+from actors.storage.manifests import Manifest, newest_version, read_version
+from configs.errors import UserError
+from configs.schema import Config
+from pipelines.embed import describe_embedding, embed
+from pipelines.evaluate import check_judgements, evaluate_run, read_results
+from pipelines.index import build_index
+from pipelines.job import Job, open_job
+from pipelines.progress import Display
+from pipelines.rank import Asking, prepare, rerank, search
+from pipelines.report import Report, make_report
+
+
+def whole_run(config: Config, display: Display | None = None) -> Report:
+    """Run the whole job and return its report, which is also stored beside the outputs."""
+    with open_job(config, display) as job:
+        embedding, records = embed(job)
+        indexed = build_index(job, embedding, records)
+        if config.queries is None:
+            return make_report(job, indexed.manifest, {"corpus": records}, None, None)
+        asking = prepare(job, indexed.manifest, embedding)
+        check_judgements(job, indexed.manifest)
+        rankings = rerank(asking, only_from_candidates=False)
+        return _report(job, asking, {"corpus": records, "queries": rankings})
+
+
+def embed_only(config: Config, display: Display | None = None) -> int:
+    """The `embed` stage alone. Returns the passages that have vectors."""
+    with open_job(config, display) as job:
+        _, records = embed(job)
+        return int(sum(record.counts["rows"] for record in records))
+
+
+def index_only(config: Config, display: Display | None = None) -> Manifest:
+    """The `index` stage alone, over what `embed` committed. Raises UserError while units are missing."""
+    from actors.storage.commits import committed_units, read_commits
+    from pipelines.embed import plan_corpus
+
+    with open_job(config, display) as job:
+        embedding = describe_embedding(job)
+        names = [unit.unit_id for unit in plan_corpus(job)]
+        missing = len(set(names) - committed_units(job.store, embedding.folder))
+        if missing:
+            raise UserError(f"{missing} of {len(names)} corpus units have no vectors yet: run `raytrieve embed` with this config first.")
+        return build_index(job, embedding, read_commits(job.store, embedding.folder, names)).manifest
+
+
+def search_only(config: Config, version: int | None = None, display: Display | None = None) -> int:
+    """The `search` stage alone, against a version (the newest by default). Returns the queries answered."""
+    with open_job(config, display) as job:
+        return int(sum(record.counts["rows"] for record in search(_asking(job, version))))
+
+
+def rerank_only(config: Config, version: int | None = None, display: Display | None = None) -> int:
+    """The `rerank` stage alone, from the candidates of `search`. Returns the queries ranked."""
+    with open_job(config, display) as job:
+        return int(sum(record.counts["rows"] for record in rerank(_asking(job, version), only_from_candidates=True)))
+
+
+def evaluate_only(config: Config, version: int | None = None, display: Display | None = None) -> Report:
+    """The `evaluate` stage alone, over committed rankings, with the report."""
+    from actors.storage.commits import committed_units, read_commits
+
+    with open_job(config, display) as job:
+        asking = _asking(job, version)
+        folder = f"{job.folder}/rankings"
+        missing = len(set(asking.ranking_names) - committed_units(job.store, folder))
+        if missing:
+            raise UserError(f"{missing} of {len(asking.units)} query units have no rankings yet: run `raytrieve rerank` with this config first.")
+        return _report(job, asking, {"queries": read_commits(job.store, folder, asking.ranking_names)})
+
+
+def _asking(job: Job, version: int | None) -> Asking:
+    manifest = newest_version(job.store) if version is None else read_version(job.store, version)
+    if manifest is None:
+        raise UserError(f"{job.store.uri} has no index version yet: run `raytrieve index` with this config first.")
+    asking = prepare(job, manifest, describe_embedding(job))
+    check_judgements(job, manifest)
+    return asking
+
+
+def _report(job: Job, asking: Asking, records: dict[str, Sequence[CommitRecord]]) -> Report:
+    results = read_results(job, records["queries"], reranked=asking.spec is not None)
+    return make_report(job, asking.manifest, records, results, evaluate_run(job, results))

@@ -1,0 +1,56 @@
+"""What tests share: a private Ray, a real S3, a small corpus with judgements, and tiny real checkpoints."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import seaweed
+
+DATA = Path(__file__).parent / "data"
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-kills", action="store_true", help="run every kill of the fault tests, not the seeded sample")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweed.S3Server]:
+    server = seaweed.start(tmp_path_factory.mktemp("seaweed"), "corpus", "store")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3_environment(s3: seaweed.S3Server, monkeypatch: pytest.MonkeyPatch) -> seaweed.S3Server:
+    """The AWS chain of this process points at the test server."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One private Ray for the whole session; runs inside a test join it."""
+    import ray
+
+    ray.init("local", num_cpus=8, object_store_memory=300 << 20, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder() -> Path:
+    return DATA / "parity" / "ckpt" / "tiny-bge-en"
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker() -> Path:
+    return DATA / "parity" / "ckpt" / "tiny-bge-reranker"
+
+
+def random_words(seed: int) -> random.Random:
+    return random.Random(seed)

@@ -1,0 +1,170 @@
+"""The main job end to end: real Ray, real models, real FAISS, local disk and S3."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.jobs import indexed_ids, make_corpus, raytrieve, read_rankings, tiny_config, tiny_settings, write_config
+
+from actors.storage.objects import open_store
+from pipelines import run
+from pipelines.job import run_name
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    make_corpus(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None):
+    """One whole run that several tests look at: (config, report)."""
+    config = tiny_config(inputs, tmp_path_factory.mktemp("store"))
+    return config, run(config)
+
+
+def test_every_query_gets_top_k_candidates_with_both_scores_both_ranks_and_metadata(finished):
+    config, _ = finished
+    rows = read_rankings(config)
+    by_query: dict[str, list[dict]] = {}
+    for row in rows:
+        by_query.setdefault(row["query_id"], []).append(row)
+    assert len(by_query) == 24 and all(len(found) == 20 for found in by_query.values())
+    for found in by_query.values():
+        assert [row["rank"] for row in found] == list(range(1, 21))
+        assert sorted(row["retrieval_rank"] for row in found) == list(range(1, 21))
+        assert [row["rerank_score"] for row in found] == sorted((row["rerank_score"] for row in found), reverse=True)
+        by_retrieval = sorted(found, key=lambda row: row["retrieval_rank"])
+        assert [row["retrieval_score"] for row in by_retrieval] == sorted((row["retrieval_score"] for row in found), reverse=True)
+        assert all(json.loads(row["metadata"])["year"] == 1900 + int(row["passage_id"][1:]) % 100 for row in found)
+
+
+def test_every_passage_is_in_the_index_once(finished):
+    config, _ = finished
+    assert sorted(indexed_ids(config)) == [f"p{i:05d}" for i in range(600)]
+
+
+def test_the_report_holds_the_measures_before_and_after_and_is_stored(finished):
+    config, report = finished
+    for ranked in ("retrieved", "reranked"):
+        assert 0 <= report.metrics[ranked]["ndcg_at_10"] <= 1 and 0 < report.metrics[ranked]["recall_at_100"] <= 1
+    store = open_store(config.store, config.s3)
+    stored = json.loads(store.get(f"runs/{run_name(config)}/report.json"))
+    assert stored["metrics"] == report.metrics
+    assert b"<html" in store.get(f"runs/{run_name(config)}/report.html")
+    names = [stage["name"] for stage in stored["stages"]]
+    assert names == ["embed", "train", "index", "search and rerank"]
+    assert stored["stages"][0]["rows"] == 600 and stored["stages"][0]["tokens"] > 0
+
+
+def test_running_again_computes_nothing_and_gives_the_same_report(finished):
+    config, report = finished
+    store = open_store(config.store, config.s3)
+
+    def attempts() -> int:
+        return sum("/attempts/" in item.key for item in store.list(""))
+
+    before, again = attempts(), run(config)
+    assert attempts() == before
+    assert again.metrics == report.metrics
+    assert again.document["version"] == report.document["version"]
+
+
+def test_trec_files_written_are_those_trec_eval_would_score_alike(finished):
+    import pytrec_eval
+
+    config, report = finished
+    store, folder = open_store(config.store, config.s3), f"runs/{run_name(config)}"
+    lines = (line.split() for line in store.get(f"{folder}/reranked.trec").decode().splitlines())
+    found: dict[str, dict[str, float]] = {}
+    for query, _, passage, _, score, _ in lines:
+        found.setdefault(query, {})[passage] = float(score)
+    judged: dict[str, dict[str, int]] = {}
+    for line in store.get(f"{folder}/qrels.tsv").decode().splitlines()[1:]:
+        query, passage, grade = line.split("\t")
+        judged.setdefault(query, {})[passage] = int(grade)
+    scores = pytrec_eval.RelevanceEvaluator(judged, {"ndcg_cut_10"}).evaluate(found)
+    mean = sum(value["ndcg_cut_10"] for value in scores.values()) / len(judged)
+    assert mean == pytest.approx(report.metrics["reranked"]["ndcg_at_10"], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf_flat"])
+def test_one_two_and_eight_segments_give_the_same_rankings(kind, inputs, tmp_path, local_ray):
+    rankings = []
+    for segments in (1, 2, 8):
+        index = {"kind": kind, "segment_rows": -(-600 // segments), "nlist": 16, "nprobe": 4}
+        config = tiny_config(inputs, tmp_path / str(segments), index=index, rerank=None)
+        run(config)
+        rankings.append([(r["query_id"], r["passage_id"], r["score"]) for r in read_rankings(config)])
+    assert rankings[0] == rankings[1] == rankings[2]
+
+
+def test_an_index_larger_than_its_memory_is_searched_shard_by_shard_with_the_same_result(finished, inputs, tmp_path):
+    config, _ = finished
+    small = tiny_config(inputs, tmp_path / "store", search={"top_k": 20, "memory_gb": 1e-6})
+    run(small)
+    assert read_rankings(small) == read_rankings(config)
+    assert any("/partials/" in item.key for item in open_store(small.store, small.s3).list(""))
+
+
+def test_stages_run_one_by_one_give_the_same_rankings_as_the_whole_run(finished, inputs, tmp_path):
+    from pipelines.whole_run import embed_only, evaluate_only, index_only, rerank_only, search_only
+
+    config, report = finished
+    alone = tiny_config(inputs, tmp_path / "store")
+    assert embed_only(alone) == 600
+    assert index_only(alone).rows == 600
+    assert search_only(alone) == rerank_only(alone) == 24
+    assert evaluate_only(alone).metrics == report.metrics
+    assert read_rankings(alone) == read_rankings(config)
+
+
+def test_late_interaction_gives_the_same_from_stored_token_vectors_as_from_text(inputs, tmp_path, local_ray):
+    model = tiny_settings(inputs, "")["embed"]["model"]
+    rankings = []
+    for stored in (True, False):
+        rerank = {"kind": "late_interaction", "model": model, "max_length": None}
+        config = tiny_config(inputs, tmp_path / str(stored), embed={"store_token_vectors": stored}, rerank=rerank)
+        run(config)
+        rankings.append(read_rankings(config))
+    assert [r["passage_id"] for r in rankings[0]] == [r["passage_id"] for r in rankings[1]]
+    assert [r["score"] for r in rankings[0]] == pytest.approx([r["score"] for r in rankings[1]], abs=1e-3)
+
+
+def test_the_same_run_on_s3_gives_the_same_rankings(finished, inputs, s3_environment, tmp_path):
+    config, _ = finished
+    client = s3_environment.client()
+    for file in inputs.iterdir():
+        client.put_object(Bucket="corpus", Key=f"whole/{file.name}", Body=file.read_bytes())
+    settings = tiny_settings("s3://corpus/whole", "s3://store/whole")
+    done = raytrieve("run", str(write_config(tmp_path / "s3.yaml", settings)), env=s3_environment.environment)
+    assert done.returncode == 0, done.stderr
+    there = tiny_config("s3://corpus/whole", "s3://store/whole")
+    assert read_rankings(there) == read_rankings(config)
+    secret = s3_environment.secret_key.encode()
+    store = open_store(there.store, there.s3)
+    assert not any(secret in store.get(item.key) for item in store.list("runs/"))
+    assert s3_environment.secret_key not in done.stdout + done.stderr
+
+
+def test_rejected_rows_are_counted_named_and_left_out(inputs, tmp_path, local_ray):
+    rows = [{"_id": f"a{i}", "text": f"panda bear {i}"} for i in range(40)]
+    rows += [{"_id": "a3", "text": "the same id again"}, {"_id": "", "text": "no id"}, {"_id": "empty", "text": " "}]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "corpus.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    corpus = {"path": str(tmp_path / "in" / "corpus.jsonl"), "columns": {}, "max_reject_share": 0.5}
+    queries = {"path": str(inputs / "queries.jsonl"), "qrels": None}
+    config = tiny_config(inputs, tmp_path / "store", corpus=corpus, queries=queries, embed={"unit_rows": 8}, search={"top_k": 5})
+    report = run(config)
+    assert sorted(indexed_ids(config)) == sorted(f"a{i}" for i in range(40))
+    rejects = report.document["rejects"]["corpus"]
+    assert rejects["rejected"] == 3 and rejects["total_rows"] == 43
+    assert set(rejects["by_reason"]) == {"duplicate id", "no id", "empty text"}
+    store = open_store(config.store, config.s3)
+    listed = [json.loads(line) for line in store.get(f"runs/{run_name(config)}/rejects-corpus.jsonl").splitlines()]
+    assert {(reject["row"], reject["reason"].partition(":")[0]) for reject in listed} == {(40, "duplicate id"), (41, "no id"), (42, "empty text")}
+    assert all(reject["source"].endswith("corpus.jsonl") for reject in listed)
