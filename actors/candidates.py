@@ -21,6 +21,7 @@ class CandidateWriter:
         self._writer, self._names = Writer(place, "passages"), dict(names)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         self._writer.commit(replace(parcel, header={**parcel.header, "unit": self._names[parcel.header["unit"]]}))
         return batch
@@ -35,11 +36,16 @@ class CandidateReader:
     @staticmethod
     def start(name: str, record: CommitRecord) -> Parcel:
         """The parcel that makes a reader produce a unit called `name` from a candidates record."""
-        counts = {key: record.counts[key] for key in ("rows_read", "rows", "rejected", "tokens", "padded_tokens", "truncated") if key in record.counts}
+        counts = {
+            key: record.counts[key]
+            for key in ("rows_read", "rows", "rejected", "tokens", "padded_tokens", "truncated")
+            if key in record.counts
+        }
         kept = {"files": {key: asdict(file) for key, file in record.files.items() if key == "rejects"}, "counts": counts, **record.details}
         return Parcel({"units": [name], "data": asdict(record.files["data"]), "kept": kept, "started": record.started})
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         table = pq.read_table(read_verified(self._place.store, DataFile(**header["data"])))
         if header.get("keep") is not None:

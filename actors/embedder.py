@@ -28,6 +28,7 @@ class Embedder:
         self._outputs = ("dense", "multi_vector") if token_vectors else ("dense",)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         header = parcel.header
         begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"])
@@ -52,4 +53,6 @@ def _token_vectors(encoded: EncodedTexts) -> pa.Array:
     sizes = np.fromiter((row.nbytes for row in rows), np.int64, len(rows))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     flat = np.concatenate(rows) if rows else np.zeros((0, 0), np.float16)
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(rows), [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(flat))])
+    return pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(rows), [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(flat))]
+    )

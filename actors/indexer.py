@@ -29,6 +29,7 @@ class Indexer:
         self._place, self._plan, self._config, self._dtype, self._normalized = place, plan, config, dtype, normalized
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started, store = header["units"][0], new_attempt(), time.time(), self._place.store
         begin(store, self._place.folder, unit, self._place.run, attempt)
@@ -38,7 +39,10 @@ class Indexer:
             folder = Path(name)
             rows = self._write(folder, template, pieces)
             report = measure_recall(Segment.open(folder, self._plan), self._config.recall_queries, seed=self._config.seed)
-            files = {path.name: upload_data(store, self._place.folder, f"{unit}-{attempt}.{path.name}", path) for path in sorted(folder.iterdir())}
+            files = {
+                path.name: upload_data(store, self._place.folder, f"{unit}-{attempt}.{path.name}", path)
+                for path in sorted(folder.iterdir())
+            }
         counts = {"rows": rows, "bytes": sum(f.size for f in files.values()), "index_seconds": time.time() - started}
         details = {"kind": self._plan.kind, "recall": report.recall, "recall_k": report.k_used, "recall_queries": report.queries}
         record = CommitRecord(unit, attempt, files, counts, self._place.run, started, 0.0, details)

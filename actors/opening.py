@@ -61,7 +61,7 @@ class PassageSource:
             by_segment.setdefault(segment, []).append(position)
         parts, order = [], []
         for segment, positions in sorted(by_segment.items()):
-            parts.append(self._file(segment, PASSAGES).take([rows[p] for p in positions], columns))
+            parts.append(self._file(segment, PASSAGES).take(np.array([rows[p] for p in positions], np.int64), columns))
             order.extend(positions)
         back = [0] * len(order)
         for here, position in enumerate(order):

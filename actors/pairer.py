@@ -24,6 +24,7 @@ class Pairer:
         self._stored = spec is not None and spec.uses_stored_vectors
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         started = time.perf_counter()
         queries = parcel.tables["passages"]
@@ -45,13 +46,17 @@ class Pairer:
 
     def _unique(self, queries: pa.Table) -> tuple[pa.Table, pa.ListArray]:
         segments, rows = queries["candidate_segments"].combine_chunks(), queries["candidate_rows"].combine_chunks()
-        keys = np.stack([segments.flatten().to_numpy(zero_copy_only=False), rows.flatten().to_numpy(zero_copy_only=False)], axis=1).astype(np.int64)
+        keys = np.stack([segments.flatten().to_numpy(zero_copy_only=False), rows.flatten().to_numpy(zero_copy_only=False)], axis=1).astype(
+            np.int64
+        )
         distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
         if len(distinct):
             found = self._source.take(distinct[:, 0].tolist(), distinct[:, 1].tolist(), ["text", "metadata"])
         else:
             found = pa.table({"text": pa.array([], pa.string()), "metadata": pa.array([], pa.string())})
-        found = found.append_column("segment", pa.array(distinct[:, 0], pa.int32())).append_column("row", pa.array(distinct[:, 1], pa.int64()))
+        found = found.append_column("segment", pa.array(distinct[:, 0], pa.int32())).append_column(
+            "row", pa.array(distinct[:, 1], pa.int64())
+        )
         lengths = np.concatenate([[0], np.cumsum(segments.value_lengths().to_numpy(zero_copy_only=False))]).astype(np.int32)
         return found, pa.ListArray.from_arrays(pa.array(lengths), pa.array(inverse.reshape(-1).astype(np.int32)))
 

@@ -25,6 +25,7 @@ class Ranker:
     """Orders each query's candidates by rerank score (ties by passage id); those beyond the depth keep retrieval order."""
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         queries, unique = parcel.tables["passages"], parcel.tables["unique"]
         metadata = unique["metadata"].to_pylist()

@@ -37,6 +37,7 @@ class Reader:
         self._spec, self._s3, self._role, self._place, self._only = spec, s3, role, place, only
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         units = [WorkUnit.from_json(text) for text in header["units"]]
         # Input unit -> stage unit: the same queries make different rankings under another index.
@@ -55,8 +56,15 @@ class Reader:
             table = table.slice(keep[0], keep[1] - keep[0])
         files = {}
         if passages.rejects:
-            files["rejects"] = asdict(put_data(self._place.store, self._place.folder, f"{unit}-{attempt}.rejects.jsonl", encode_rejects(passages.rejects)))
-        counts = {"rows_read": passages.rows_read, "rows": table.num_rows, "rejected": len(passages.rejects), "read_seconds": time.time() - started}
+            files["rejects"] = asdict(
+                put_data(self._place.store, self._place.folder, f"{unit}-{attempt}.rejects.jsonl", encode_rejects(passages.rejects))
+            )
+        counts = {
+            "rows_read": passages.rows_read,
+            "rows": table.num_rows,
+            "rejected": len(passages.rejects),
+            "read_seconds": time.time() - started,
+        }
         reasons = Counter(reject.reason.partition(":")[0] for reject in passages.rejects)
         header = {"unit": unit, "attempt": attempt, "started": started, "counts": counts, "reasons": dict(reasons), "files": files}
         return Parcel(header, {"passages": table})

@@ -28,6 +28,7 @@ class Reranker:
         self._stored, self._normalize = spec.uses_stored_vectors, spec.config.normalize
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         header, started = parcel.header, time.perf_counter()
         begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"])
@@ -50,11 +51,15 @@ class Reranker:
     def _late(self, model: LateInteraction, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
         query_vectors = model.token_vectors(queries)
         if not self._stored:
-            return model.score_vectors(query_vectors, model.token_vectors(TokenBatch.from_arrow(unique["input_ids"], 0)), pairs, self._normalize)
+            return model.score_vectors(
+                query_vectors, model.token_vectors(TokenBatch.from_arrow(unique["input_ids"], 0)), pairs, self._normalize
+            )
         wanted, compact = np.unique(pairs[:, 1], return_inverse=True)
         chosen = unique.take(pa.array(wanted))
         vectors = self._source.token_vectors(chosen["segment"].to_pylist(), chosen["row"].to_pylist(), model.dimension)
-        return model.score_vectors(query_vectors, vectors, np.stack([pairs[:, 0], compact.reshape(-1)], axis=1).astype(np.int32), self._normalize)
+        return model.score_vectors(
+            query_vectors, vectors, np.stack([pairs[:, 0], compact.reshape(-1)], axis=1).astype(np.int32), self._normalize
+        )
 
 
 def _pairs(queries: pa.Table, depth: int) -> tuple[np.ndarray, np.ndarray]:

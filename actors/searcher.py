@@ -26,7 +26,15 @@ COLUMNS = {"ids": "candidate_ids", "scores": "candidate_scores", "segments": "ca
 class Searcher:
     """Some segments of a version, resident. `segments` maps their ordinal in the version to their entry."""
 
-    def __init__(self, store: Store, segments: Mapping[int, SegmentEntry], plan: IndexPlan, deletions: Mapping[str, Sequence[int]], threads: int, gpu: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        segments: Mapping[int, SegmentEntry],
+        plan: IndexPlan,
+        deletions: Mapping[str, Sequence[int]],
+        threads: int,
+        gpu: bool = False,
+    ) -> None:
         faiss.omp_set_num_threads(max(1, threads))
         self._open = {ordinal: open_segment(store, entry, plan, ordinal, gpu) for ordinal, entry in sorted(segments.items())}
         self._deleted = {o: np.array(sorted(deletions[e.segment]), np.int64) for o, e in segments.items() if deletions.get(e.segment)}
@@ -48,6 +56,7 @@ class Search:
         self._ask_all, self._k = ask_all, k
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         started = time.perf_counter()
         table = parcel.tables["passages"]

@@ -30,6 +30,7 @@ class Sweeper:
         self._place, self._queries, self._plan, self._k, self._threads = place, queries, plan, k, threads
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started, store = header["units"][0], new_attempt(), time.time(), self._place.store
         begin(store, self._place.folder, unit, self._place.run, attempt)

@@ -19,6 +19,7 @@ class Tokenizer:
         self._encode = tokenizer.queries if queries else tokenizer.passages
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         started = time.perf_counter()
         table = parcel.tables["passages"]

@@ -21,6 +21,7 @@ class Trainer:
         self._place, self._plan, self._rows, self._seed = place, plan, train_rows, seed
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started = header["units"][0], new_attempt(), time.time()
         begin(self._place.store, self._place.folder, unit, self._place.run, attempt)
@@ -28,7 +29,9 @@ class Trainer:
         template = train_template(self._plan, sample, self._seed)
         file = put_data(self._place.store, self._place.folder, f"{unit}-{attempt}.faiss", template)
         counts = {"rows": len(sample), "train_seconds": time.time() - started}
-        record = commit(self._place.store, self._place.folder, CommitRecord(unit, attempt, {"template": file}, counts, self._place.run, started, 0.0))
+        record = commit(
+            self._place.store, self._place.folder, CommitRecord(unit, attempt, {"template": file}, counts, self._place.run, started, 0.0)
+        )
         return Parcel({"unit": unit, "counts": record.counts, "ours": record.attempt == attempt}).pack()
 
     def _sample(self, pieces: list[Piece]) -> np.ndarray:

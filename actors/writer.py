@@ -30,6 +30,7 @@ class Writer:
         self._place, self._table, self._hash_ids, self._count = place, table, hash_ids, count
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         record, ours = self.commit(parcel)
         for name, amount in record.counts.items() if ours else ():

@@ -5,9 +5,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Ray reads these when it is imported: token authentication said aloud, no usage reports, CUDA_VISIBLE_DEVICES left alone.
+# Ray reads these when it is imported: token authentication said aloud, no usage reports, CUDA_VISIBLE_DEVICES left alone,
+# and no C++ chatter on the terminal (RAY_BACKEND_LOG_LEVEL=info brings it back).
+_RAY = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
 if "ray" not in sys.modules:
-    for _name, _value in {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
+    for _name, _value in _RAY.items():
         os.environ.setdefault(_name, _value)
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import errno
 import logging
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,17 @@ from configs.errors import UserError
 from configs.load import load_config
 from configs.schema import Config
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Embed, index, retrieve and rerank a corpus of any size on Ray.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Embed, index, retrieve and rerank a corpus of any size on Ray.",
+)
 versions_app = typer.Typer(no_args_is_help=True, help="The published versions of an index.")
 app.add_typer(versions_app, name="versions")
+
+if TYPE_CHECKING:
+    from pipelines.report import Report
 
 ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped one such as quickstart.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, for example search.top_k=50.")]
@@ -162,7 +170,9 @@ def _known(error: BaseException) -> str | None:
             return str(link)
         if isinstance(link, OSError) and link.errno == errno.ENOSPC:
             where = f" while writing {link.filename}" if link.filename else ""
-            return f"The disk is full{where}: free some space or set store.uri to a larger disk; the same command then goes on where it was."
+            return (
+                f"The disk is full{where}: free some space or set store.uri to a larger disk; the same command then goes on where it was."
+            )
     return None
 
 
@@ -175,7 +185,7 @@ def _load(config: str, overrides: list[str] | None) -> Config:
     return load_config(config, overrides or ())
 
 
-def _print_report(report: object) -> None:
+def _print_report(report: "Report") -> None:
     from pipelines.report import summary_lines
 
     for line in summary_lines(report):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -38,7 +39,7 @@ def connected(config: RayConfig) -> Iterator[Cluster]:
 
 
 def _connect(config: RayConfig, address: str | None) -> None:
-    quiet = {"log_to_driver": config.log_to_driver, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": config.log_to_driver, "logging_level": "ERROR"}
     if not address:
         cpus = config.local_cpus or cores() + 6
         store = int(config.object_store_gb * (1 << 30))
@@ -47,7 +48,9 @@ def _connect(config: RayConfig, address: str | None) -> None:
     try:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"Cannot join the Ray cluster at {address}: {error}. Start it, or leave ray.address and RAY_ADDRESS unset for a private one.") from error
+        raise UserError(
+            f"Cannot join the Ray cluster at {address}: {error}. Start it, or leave ray.address and RAY_ADDRESS unset for a private one."
+        ) from error
 
 
 def cores() -> int:

@@ -57,7 +57,9 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
 def _store(config: Config) -> str:
     store = open_store(config.store, config.s3)
     probe(store, config.store.unsafe_single_writer)
-    return f"{store.uri} can be written" + (" by one run at a time" if config.store.unsafe_single_writer else " and honours conditional writes")
+    return f"{store.uri} can be written" + (
+        " by one run at a time" if config.store.unsafe_single_writer else " and honours conditional writes"
+    )
 
 
 def _input(config: Config, role: str) -> str:
@@ -78,7 +80,10 @@ def _faiss() -> str:
     providers = importlib.metadata.packages_distributions().get("faiss", [])
     if len(set(providers)) != 1:
         found = ", ".join(sorted(set(providers))) or "none"
-        raise UserError(f"Exactly one FAISS package must be installed, found {found}: pip uninstall them all, then install raytrieve[cpu] or raytrieve[gpu].")
+        raise UserError(
+            f"Exactly one FAISS package must be installed, found {found}: pip uninstall them all, "
+            "then install raytrieve[cpu] or raytrieve[gpu]."
+        )
     import faiss
 
     from actors.index.devices import gpu_available
@@ -92,7 +97,9 @@ def _ray(config: Config) -> str:
     with connected(config.ray) as cluster:
         pool = config.embed.workers
         if config.embed.device != "cpu" and cluster.gpus and pool.gpus > cluster.gpus:
-            raise UserError(f"An embedder wants {pool.gpus} GPUs and the cluster has {cluster.gpus:g}: lower embed.workers.gpus or add a GPU node.")
+            raise UserError(
+                f"An embedder wants {pool.gpus} GPUs and the cluster has {cluster.gpus:g}: lower embed.workers.gpus or add a GPU node."
+            )
         kind = "a private cluster" if cluster.private else f"the cluster at {config.ray.address or 'RAY_ADDRESS'}"
         return f"{kind}: {cluster.cpus:g} logical CPUs, {cluster.gpus:g} GPUs, {cluster.memory / 1e9:.1f} GB"
 

@@ -106,7 +106,9 @@ def tokenizing_operator(spec: EncoderSpec, queries: bool, tasks: int) -> Operato
     return Operator(Tokenizer, {"spec": spec, "queries": queries}, _key("tokenize", queries, spec.config), cpus=0.5, tasks=tasks)
 
 
-def embedding_operator(job: Job, spec: EncoderSpec, pool: PoolConfig, place: Workplace, dtype: str, token_vectors: bool = False) -> Operator:
+def embedding_operator(
+    job: Job, spec: EncoderSpec, pool: PoolConfig, place: Workplace, dtype: str, token_vectors: bool = False
+) -> Operator:
     """Embeds in a pool of actors that hold the model."""
     arguments = {"spec": spec, "place": place, "dtype": dtype, "token_vectors": token_vectors}
     return Operator(Embedder, arguments, "", cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool))
@@ -146,7 +148,8 @@ def check_rejects(records: Sequence[CommitRecord], spec: InputConfig, role: str,
                 reasons[reason] = reasons.get(reason, 0) + count
         most = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])[:3])
         raise UserError(
-            f"{int(rejected)} of {int(read)} {role} rows were rejected ({rejected / read:.1%}, {role}.max_reject_share allows {spec.max_reject_share:.1%}): "
+            f"{int(rejected)} of {int(read)} {role} rows were rejected ({rejected / read:.1%}, but {role}.max_reject_share "
+            f"allows {spec.max_reject_share:.1%}): "
             f"{most}. See the rejects files in the store; mend the input or {role}.columns, or raise the share."
         )
 

@@ -50,9 +50,15 @@ def read_results(job: Job, records: Sequence[CommitRecord], reranked: bool) -> R
         for query, passage, _, score, _, retrieval_score in zip(*(table[c].to_pylist() for c in columns), strict=True):
             before.setdefault(query, []).append((passage, retrieval_score))
             after.setdefault(query, []).append((passage, score))
-        order = dict(zip(zip(table["query_id"].to_pylist(), table["passage_id"].to_pylist(), strict=True), table["retrieval_rank"].to_pylist(), strict=True))
+        order = dict(
+            zip(
+                zip(table["query_id"].to_pylist(), table["passage_id"].to_pylist(), strict=True),
+                table["retrieval_rank"].to_pylist(),
+                strict=True,
+            )
+        )
         for query in set(table["query_id"].to_pylist()):
-            before[query].sort(key=lambda hit: order[query, hit[0]])  # noqa: B023
+            before[query].sort(key=lambda hit: order[query, hit[0]])
     return Results(before, after if reranked else None, tuple(before))
 
 

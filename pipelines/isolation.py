@@ -31,7 +31,8 @@ def finish_alone(operators: list[Operator], parcel: Parcel, stage: str) -> dict[
         found = _find_poison(operators, attempt)
         if found is None or len(poison) >= _MOST:
             raise UserError(
-                f"Stage {stage}: a unit kills its worker whatever rows are left out ({len(poison)} rows rejected so far). Check memory and the model with `raytrieve doctor`."
+                f"Stage {stage}: a unit kills its worker whatever rows are left out ({len(poison)} rows rejected so far). "
+                "Check the memory of the nodes and the model (`raytrieve doctor`)."
             )
         logger.warning("%s row %s kills the worker of stage %s; it goes to the rejects.", found[0], found[1], stage)
         poison.append([*found, "killed its worker: the process died on this row, also when it was tried alone"])

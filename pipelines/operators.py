@@ -3,6 +3,7 @@
 Tasks keep their worker object for the life of the Ray worker process, so a tokenizer is loaded once per process.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,10 @@ import ray.data
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from configs.schema import PoolConfig
+
+# Ray 2.60 warns of `max_restarts` among the remote arguments and has no other way to bound them.
+warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")  # a plan of few units is no mistake
 
 _kept: dict[str, Any] = {}  # per worker process: workers by operator key
 
@@ -41,9 +46,8 @@ def attach(dataset: ray.data.Dataset, operator: Operator, retries: int) -> ray.d
     """The dataset with one operator more. Restarts and retries are bounded: Ray's own default is for ever."""
     common: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "num_cpus": operator.cpus}
     if operator.pool is None:
-        return dataset.map_batches(
-            call_kept, fn_kwargs={"operator": operator}, compute=TaskPoolStrategy(size=operator.tasks), max_retries=retries, **common
-        )
+        tasks = TaskPoolStrategy(size=operator.tasks)
+        return dataset.map_batches(call_kept, fn_kwargs={"operator": operator}, compute=tasks, max_retries=retries, **common)  # type: ignore[arg-type]
     pool = operator.pool
     if operator.gpus:
         common["num_gpus"] = operator.gpus
@@ -51,7 +55,12 @@ def attach(dataset: ray.data.Dataset, operator: Operator, retries: int) -> ray.d
         common["memory"] = int(pool.memory_gb * (1 << 30))
     strategy = ActorPoolStrategy(min_size=pool.min_size, max_size=max(pool.min_size, pool.max_size), max_tasks_in_flight_per_actor=2)
     return dataset.map_batches(
-        operator.worker, fn_constructor_kwargs=operator.arguments, compute=strategy, max_restarts=retries, max_task_retries=retries, **common
+        operator.worker,
+        fn_constructor_kwargs=operator.arguments,
+        compute=strategy,
+        max_restarts=retries,
+        max_task_retries=retries,
+        **common,
     )
 
 

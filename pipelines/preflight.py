@@ -32,7 +32,9 @@ def check_encoder(config: Config) -> CheckpointInfo:
     model = config.embed.model
     info = read_description(checkpoint_folder(model, config.embed.revision, config.s3))
     if info.is_classifier:
-        raise UserError(f"embed.model {model} is a reranker ({info.architectures[0]}), not an encoder: use it under rerank.model, and an encoder here.")
+        raise UserError(
+            f"embed.model {model} is a reranker ({info.architectures[0]}), not an encoder: use it under rerank.model, and an encoder here."
+        )
     return info
 
 
@@ -47,4 +49,3 @@ def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
             "BAAI/bge-reranker-v2-m3, or set rerank.kind to late_interaction to use it for MaxSim."
         )
     return info
-

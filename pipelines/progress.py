@@ -24,7 +24,7 @@ class StageProgress:
     def add(self, counts: Mapping[str, float]) -> None:
         """Take a finished unit's counts."""
         self.finished += 1
-        self.counts.update(counts)  # type: ignore[arg-type]
+        self.counts.update(counts)
 
     @property
     def seconds(self) -> float:
@@ -73,7 +73,13 @@ class Display:
         """Show one stage while it runs, and its totals when it ends."""
         state = StageProgress(name, units, resumed)
         if self._live:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[line]}"),
+                TimeRemainingColumn(),
+            )
             with Progress(*columns, console=self._console, transient=True) as bars:
                 task = bars.add_task(name, total=units, completed=resumed, line="")
                 yield Reporter(state, lambda: bars.update(task, completed=state.done, line=state.line()))
@@ -89,6 +95,7 @@ class Reporter:
         self.state, self._show = state, show
 
     def __call__(self, receipt: Mapping[str, object]) -> None:
+        """See the class."""
         counts = receipt["counts"]
         assert isinstance(counts, Mapping)
         self.state.add(counts)

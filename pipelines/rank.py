@@ -82,12 +82,18 @@ def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
             "run `raytrieve embed` and `raytrieve index` with this config first."
         )
     if config.search.top_k > manifest.rows:
-        raise UserError(f"search.top_k is {config.search.top_k} but the index holds only {manifest.rows} passages: lower top_k to {manifest.rows} or less.")
+        raise UserError(
+            f"search.top_k is {config.search.top_k} but the index holds only {manifest.rows} passages: lower top_k to {manifest.rows}."
+        )
     spec = reranker_spec(job, manifest, config.rerank) if config.rerank else None
     units = plan_input(config.queries, config.s3, "queries", config.queries.unit_rows, job.store)
     encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction]
     candidates = fingerprint([manifest.content, encoder, config.search.top_k, config.queries.only_judged and sorted(_judged(job))])
-    reranking = [checkpoint_digest(spec.folder), spec.precision, spec.kind, spec.uses_stored_vectors, semantic_fields(spec.config)] if spec else None
+    reranking = (
+        [checkpoint_digest(spec.folder), spec.precision, spec.kind, spec.uses_stored_vectors, semantic_fields(spec.config)]
+        if spec
+        else None
+    )
     return Asking(job, manifest, embedding, config.queries, spec, tuple(units), candidates, fingerprint([candidates, reranking]))
 
 
@@ -128,7 +134,8 @@ def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
     found = committed_units(job.store, f"{job.folder}/candidates")
     kept = [i for i, name in enumerate(asking.candidate_names) if name in found]
     if only_from_candidates and len(kept) < len(asking.units):
-        raise UserError(f"{len(asking.units) - len(kept)} of {len(asking.units)} query units have no candidates yet: run `raytrieve search` with this config first.")
+        missing = f"{len(asking.units) - len(kept)} of {len(asking.units)}"
+        raise UserError(f"{missing} query units have no candidates yet: run `raytrieve search` with this config first.")
     fresh = [i for i in range(len(asking.units)) if i not in set(kept)]
     tail = _ranking_operators(asking, place)
     if kept:

@@ -98,7 +98,14 @@ def _stage(name: str, events: Sequence[dict[str, Any]]) -> StageFacts:
             seconds += event["at"] - before["at"]
     units, done = starts[-1]["units"], sum(event["event"] == "unit done" for event in events)
     return StageFacts(
-        name, seconds, units, max(0, units - done), int(counts["rows"]), int(counts["tokens"]), int(counts["padded_tokens"]), int(counts["truncated"])
+        name,
+        seconds,
+        units,
+        max(0, units - done),
+        int(counts["rows"]),
+        int(counts["tokens"]),
+        int(counts["padded_tokens"]),
+        int(counts["truncated"]),
     )
 
 

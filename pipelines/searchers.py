@@ -66,7 +66,7 @@ def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
     shares: list[dict[int, SegmentEntry]] = [{} for _ in range(count)]
     for ordinal, entry in sorted(enumerate(manifest.segments), key=lambda item: -resident_bytes(item[1])):
         min(shares, key=lambda share: sum(map(resident_bytes, share.values())))[ordinal] = entry
-    handles = []
+    handles: list[Any] = []
     try:
         for share in shares:
             memory = sum(map(resident_bytes, share.values()))

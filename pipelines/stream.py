@@ -81,13 +81,13 @@ def run_stage(stage: Stage, items: Sequence[Item], config: RayConfig, on_receipt
 def _receipts(stage: Stage, wave: Sequence[Item], config: RayConfig) -> Iterable[dict]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.target_max_block_size = None  # a unit is never split
+    context.target_max_block_size = 1  # a row is never split, so every unit travels as a block of its own, as soon as it is made
     context.execution_no_progress_timeout_s = int(config.no_progress_s)
     context.max_consecutive_actor_init_deaths = config.retries
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.ERROR)
     rows = [item.parcel.pack() for item in wave]
-    dataset = ray.data.from_arrow(rows)
+    dataset: ray.data.Dataset = ray.data.from_arrow(rows)
     for operator in stage.operators:
         dataset = attach(dataset, operator, config.retries)
     for batch in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):

@@ -73,7 +73,9 @@ def evaluate_only(config: Config, version: int | None = None, display: Display |
         folder = f"{job.folder}/rankings"
         missing = len(set(asking.ranking_names) - committed_units(job.store, folder))
         if missing:
-            raise UserError(f"{missing} of {len(asking.units)} query units have no rankings yet: run `raytrieve rerank` with this config first.")
+            raise UserError(
+                f"{missing} of {len(asking.units)} query units have no rankings yet: run `raytrieve rerank` with this config first."
+            )
         return _report(job, asking, {"queries": read_commits(job.store, folder, asking.ranking_names)})
 
 

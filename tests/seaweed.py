@@ -46,7 +46,9 @@ class S3Server:
     def client(self):
         keys = {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
         config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
-        return botocore.session.get_session().create_client("s3", region_name="us-east-1", endpoint_url=self.endpoint, config=config, **keys)
+        return botocore.session.get_session().create_client(
+            "s3", region_name="us-east-1", endpoint_url=self.endpoint, config=config, **keys
+        )
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -72,7 +74,9 @@ def start(folder: Path, *buckets: str) -> S3Server:
     command += ["-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder}/sock/s"]
     with open(folder / "weed.log", "ab") as log:
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "GOMEMLIMIT": "600MiB"}
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
     server = S3Server(f"http://{HOST}:{s3}", access, secret, process)
     try:
         _wait_until_usable(server, buckets)

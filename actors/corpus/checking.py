@@ -61,6 +61,7 @@ class UnitChecker:
         self._rejects.append(Reject(uri, row, reason, None))
 
     def finish(self) -> Passages:
+        """See the class."""
         arrays = [pa.array(column, field.type) for column, field in zip(self._columns, PASSAGE_SCHEMA, strict=True)]
         return Passages(pa.Table.from_arrays(arrays, schema=PASSAGE_SCHEMA), tuple(self._rejects), self._rows_read)
 

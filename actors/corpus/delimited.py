@@ -59,6 +59,7 @@ class DelimitedReader:
 
     @property
     def position(self) -> int:
+        """See the class."""
         return self._records.position
 
     def rows(self, start: int, count: int, byte_start: int) -> Iterator[Row]:
@@ -71,6 +72,7 @@ class DelimitedReader:
                 yield self._row(number, record)
 
     def close(self) -> None:
+        """See the class."""
         self._source.close()
 
     def _next(self) -> list[str] | str:

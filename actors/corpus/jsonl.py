@@ -41,6 +41,7 @@ class JsonlReader:
             probe.check()
 
     def close(self) -> None:
+        """See the class."""
         self._source.close()
 
     def _line(self) -> bytes:

@@ -11,8 +11,8 @@ from typing import Literal, cast
 import fsspec
 from fsspec.utils import glob_translate
 
-from actors.storage.access import explained
 from actors.corpus.tree import Entry, look_up, walk
+from actors.storage.access import explained
 from actors.storage.filesystems import full_uri, open_filesystem
 from configs.errors import UserError
 from configs.schema import InputConfig, S3Config

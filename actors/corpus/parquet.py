@@ -51,6 +51,7 @@ class ParquetReader:
             yield from self._decoded(number, batch)
 
     def close(self) -> None:
+        """See the class."""
         self._source.close()
 
     def _seek(self, start: int) -> None:

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Literal
 
-from actors.storage.access import explained
 from actors.corpus.delimited import count_records
 from actors.corpus.jsonl import count_lines
 from actors.corpus.listing import SourceFile
 from actors.corpus.parquet import open_parquet, row_group_starts
 from actors.corpus.records import BrokenFile
 from actors.corpus.streams import Source, open_source
+from actors.storage.access import explained
 from configs.errors import UserError
 from configs.schema import InputConfig, S3Config
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from actors.storage.access import explained
 from actors.corpus.checking import UnitChecker
 from actors.corpus.delimited import DelimitedReader
 from actors.corpus.jsonl import JsonlReader
@@ -14,6 +13,7 @@ from actors.corpus.planning import Slice, WorkUnit, break_error
 from actors.corpus.records import BrokenFile, Row
 from actors.corpus.schema import Passages
 from actors.corpus.streams import Source, open_source
+from actors.storage.access import explained
 from configs.schema import InputConfig, S3Config
 
 

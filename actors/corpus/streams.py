@@ -35,12 +35,15 @@ class Source(io.RawIOBase):
         self.failure: Exception | None = None
 
     def readable(self) -> bool:
+        """See the class."""
         return True
 
     def seekable(self) -> bool:
+        """See the class."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:
+        """See the class."""
         try:
             return bytes(self._handle.read(-1 if size is None else size))
         except Exception as error:
@@ -48,17 +51,21 @@ class Source(io.RawIOBase):
             raise
 
     def readinto(self, buffer: Any) -> int:
+        """See the class."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """See the class."""
         return int(self._handle.seek(offset, whence))
 
     def tell(self) -> int:
+        """See the class."""
         return int(self._handle.tell())
 
     def close(self) -> None:
+        """See the class."""
         if not self.closed:
             self._handle.close()
         super().close()

@@ -13,7 +13,6 @@ from actors.index.kinds import IndexPlan
 from actors.index.lists import apply_transforms, centroids_of, nearest_lists, split_transform, stored_vectors
 from actors.index.scanning import scan
 
-
 _STUBLESS: Any = faiss
 """FAISS where its type stubs lag behind what its Python classes take."""
 

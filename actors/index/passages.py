@@ -52,7 +52,9 @@ class PassageFile:
         rows = np.asarray(rows, dtype=np.int64)
         numbers = np.searchsorted(self._ends, rows, side="right")
         firsts = self._ends - [batch.num_rows for batch in self._batches]
-        return [self._batches[number].column(column)[int(row - firsts[number])].as_buffer() for number, row in zip(numbers, rows, strict=True)]
+        return [
+            self._batches[number].column(column)[int(row - firsts[number])].as_buffer() for number, row in zip(numbers, rows, strict=True)
+        ]
 
     def _ascending(self, rows: np.ndarray, columns: list[str]) -> list[pa.RecordBatch]:
         numbers = np.searchsorted(self._ends, rows, side="right")

@@ -51,8 +51,8 @@ class Segment:
         passages = PassageFile(folder / PASSAGES_FILE)
         vectors = stored_vectors(index) if isinstance(index, faiss.IndexFlat) else _mapped_vectors(folder / VECTORS_FILE)
         held = _vectors_held(index)
-        if not held == len(passages) == len(vectors):
-            raise ValueError(f"{folder} does not fit together: {held} rows in the index, {len(vectors)} vectors, {len(passages)} passages")
+        if not held == len(passages) == len(vectors) or vectors.shape[1:] != (index.d,):
+            raise ValueError(f"{folder} does not fit together: {held} rows in the index, vectors {vectors.shape}, {len(passages)} passages")
         return cls(index, vectors, passages, plan, number, to_gpu(index, plan.nprobe) if use_gpu else None)
 
     @property

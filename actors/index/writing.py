@@ -69,7 +69,8 @@ class SegmentWriter:
         What is indexed are the stored values: with fp16 storage, the vectors rounded to fp16. Raises ValueError on bad vectors
         or on passages that do not fit; nothing is appended then.
         """
-        stored = vectors.astype(self._dtype, copy=False)
+        with np.errstate(over="ignore"):  # What overflows becomes infinity, which the check refuses by row.
+            stored = vectors.astype(self._dtype, copy=False)
         check_vectors(stored, self._plan.dimension, self._normalized, f"segment {self._folder.name}, chunk at row {self._rows}")
         if len(stored) != passages.num_rows:
             raise ValueError(f"segment {self._folder.name}: {len(stored)} vectors come with {passages.num_rows} passages")

@@ -56,7 +56,7 @@ def _locate(model: str, revision: str | None, s3: S3Config, cache_dir: Path | No
 
         filesystem, path = open_filesystem(model, s3)
         return fetch_folder(filesystem, path, model, (cache_dir or Path.home() / ".cache" / "raytrieve") / "models")
-    if Path(model).expanduser().is_dir():
+    if model and Path(model).expanduser().is_dir():
         return Path(model).expanduser()
     if not model or model[0] in "/.~" or "\\" in model or "://" in model or Path(model).exists():
         raise UserError(f"no model folder at {model!r}: give an existing folder, a hub id, s3://bucket/folder or pkg://package/folder.")

@@ -59,7 +59,7 @@ def fetch_folder(filesystem: Any, path: str, uri: str, cache_dir: Path) -> Path:
     files = _listing(filesystem, path)
     if not files:
         raise UserError(f"no model folder at {uri!r}: no config, weights or tokenizer files are there.")
-    identity = "\n".join([uri, *(f"{name} {_tag(entry)}" for name, entry in sorted(files.items()))])
+    identity = "\n".join([uri.rstrip("/"), *(f"{name} {_tag(entry)}" for name, entry in sorted(files.items()))])
     target = cache_dir / hashlib.sha256(identity.encode()).hexdigest()
     if target.is_dir():
         return target

@@ -36,10 +36,8 @@ def pick_device(device: str = "auto") -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise UserError(f"device {device!r} is unknown: use auto, cpu or cuda.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            f"device is {device!r} but torch sees no CUDA GPU in this process: use device auto or cpu, or give the process a GPU."
-        )
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device is {device!r} but torch sees no such GPU in this process: use device auto or cpu, or give it a GPU.")
     return chosen
 
 

@@ -26,9 +26,8 @@ def open_tokenizer(info: CheckpointInfo) -> Tokenizer:
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer
     if tokenizer.get_vocab_size() > info.vocab_size:
-        raise UserError(
-            f"the tokenizer in {folder} has {tokenizer.get_vocab_size()} tokens but the model {info.vocab_size}: copy the whole checkpoint again."
-        )
+        counts = f"{tokenizer.get_vocab_size()} tokens but the model {info.vocab_size}"
+        raise UserError(f"the tokenizer in {folder} has {counts}: copy the whole checkpoint again.")
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

@@ -4,21 +4,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import (
+    ChecksumError,
     ClientError,
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
     ProxyConnectionError,
     SSLError,
 )
+from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from configs.errors import UserError
 
 _CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
 _CONNECTION = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
+_LOST = (HTTPClientError, BotoConnectionError, ConnectionError, TimeoutError)
+_GARBLED = (IncompleteReadError, ChecksumError, FlexibleChecksumError)
+_SERVICES = (MetadataRetrievalError, CredentialRetrievalError)
+_BAD_TOKEN = ("403", "AccessDenied", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+_ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 
 
 def explain_access_error(uri: str, error: BaseException, outages: bool = True) -> UserError | None:
@@ -31,6 +42,26 @@ def explain_access_error(uri: str, error: BaseException, outages: bool = True) -
         if sentence:
             return UserError(sentence)
     return None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed a moment later: throttling, faults of the service, lost or garbled answers."""
+    answer = error.__cause__ if isinstance(error, OSError) and isinstance(error.__cause__, ClientError) else error
+    if not isinstance(answer, ClientError):
+        return isinstance(answer, _LOST + _GARBLED + _SERVICES)
+    status = http_status(answer)
+    # 501 says that the service lacks the operation; RequestTimeout is S3's only transient 400.
+    return status in (0, 408, 409, 429) or (status >= 500 and status != 501) or error_code(answer) == "RequestTimeout"
+
+
+def http_status(error: ClientError) -> int:
+    """Status of the answer, 0 if it has none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def error_code(error: ClientError) -> str:
+    """S3's name for the error, such as NoSuchBucket."""
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 @contextmanager
@@ -71,9 +102,10 @@ def _sentence(uri: str, error: BaseException, outages: bool) -> str | None:
 
 
 def _by_status(uri: str, error: ClientError) -> str | None:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    if status == 403 or code in ("403", "AccessDenied"):
+    status, code = http_status(error), error_code(error)
+    if code in _ELSEWHERE:
+        return f"{uri}: the bucket is in another region ({code}): set s3.region or AWS_REGION to the bucket's."
+    if status in (401, 403) or code in _BAD_TOKEN:
         return _refused(uri, code)
     if status == 404 or code in ("404", "NoSuchBucket", "NoSuchKey"):
         return _absent(uri)
@@ -82,7 +114,7 @@ def _by_status(uri: str, error: ClientError) -> str | None:
 
 def _refused(uri: str, detail: str) -> str:
     if uri.startswith("s3://"):
-        return f"{uri}: access is refused ({detail}): check the AWS credentials and that they may list and read this bucket."
+        return f"{uri}: access is refused ({detail}): check the AWS credentials and what they may do in this bucket."
     return f"{uri}: access is refused ({detail}): give this user permission to read it."
 
 

@@ -22,6 +22,8 @@ def split_uri(uri: str) -> tuple[str, str]:
         )
     path = uri.partition("://")[2]  # unlike parts.path with what follows a "#", which is an ordinary character here
     if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise UserError(f"{uri} names the host {parts.netloc}: a file:// URI has three slashes, as in file:///data/corpus.")
         return "file", path.removeprefix("localhost")
     if parts.scheme == "s3" and not parts.netloc:
         raise UserError(f"{uri} names no bucket: write s3://bucket/path.")

@@ -4,6 +4,7 @@ Retries are ours and run to a deadline, not to a count, and each attempt of a co
 a lost reply the object is read back and compared, so "412 against our own write" counts as success.
 """
 
+import os
 import random
 import tempfile
 import time
@@ -13,16 +14,17 @@ from typing import Any, TypeVar
 
 import botocore.config
 import botocore.session
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from actors.storage.access import explain_access_error
+from actors.storage.access import error_code, explain_access_error, http_status, is_transient
 from actors.storage.filesystems import open_filesystem, split_uri
-from actors.storage.objects import ObjectInfo
+from actors.storage.objects import ObjectInfo, checked_key
 from configs.errors import UserError
 from configs.schema import S3Config
 
 T = TypeVar("T")
 _WHOLE = 64 << 20  # bytes up to which an object goes out in one request; larger ones go in parts
+_CONNECTIONS = 32  # as many as commit records are read at once
 
 
 class S3Store:
@@ -40,27 +42,37 @@ class S3Store:
     @property
     def _client(self) -> Any:
         if self._lazy_client is None:
+            # A silent service must leave time for another attempt before the deadline.
+            silence = min(60.0, max(1.0, self._deadline_s / 3))
             config = botocore.config.Config(
-                retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60, s3={"addressing_style": "path"} if self._s3.endpoint_url else {}
+                retries={"total_max_attempts": 1},
+                connect_timeout=min(5.0, silence),
+                read_timeout=silence,
+                max_pool_connections=_CONNECTIONS,
             )
             session = botocore.session.get_session()
-            self._lazy_client = session.create_client("s3", region_name=self._s3.region, endpoint_url=self._s3.endpoint_url, config=config)
+            try:
+                self._lazy_client = session.create_client(
+                    "s3", region_name=self._s3.region, endpoint_url=self._s3.endpoint_url, config=config
+                )
+            except ValueError as error:
+                raise UserError(f"{self.uri}: {error}: mend s3.endpoint_url, s3.region or AWS_ENDPOINT_URL.") from error
         return self._lazy_client
 
     def get(self, key: str) -> bytes:
         """See Store."""
-        return self._retry(lambda: self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read(), key)
+        return self._retry(lambda: self._client.get_object(Bucket=self._bucket, Key=self._name(key))["Body"].read(), key)
 
     def put(self, key: str, data: bytes) -> None:
         """See Store."""
-        self._retry(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data), key)
+        self._retry(lambda: self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data), key)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See Store."""
         try:
-            self._retry(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, IfNoneMatch="*"), key)
+            self._retry(lambda: self._client.put_object(Bucket=self._bucket, Key=self._name(key), Body=data, IfNoneMatch="*"), key)
         except ClientError as error:
-            if _status(error) != 412:
+            if http_status(error) != 412:
                 raise
             return self.get(key) == data
         return True
@@ -71,7 +83,7 @@ class S3Store:
             self.put(key, path.read_bytes())
         else:
             filesystem, _ = open_filesystem(self.uri, self._s3)
-            self._retry(lambda: filesystem.put_file(str(path), f"{self._bucket}/{self._prefix}{key}"), key)
+            self._retry(lambda: filesystem.put_file(str(path), f"{self._bucket}/{self._name(key)}"), key)
         path.unlink()
 
     def local_copy(self, key: str, folder: Path) -> Path:
@@ -80,7 +92,7 @@ class S3Store:
         target = folder / Path(key).name
 
         def download() -> None:
-            body = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]
+            body = self._client.get_object(Bucket=self._bucket, Key=self._name(key))["Body"]
             with open(target, "wb") as handle:
                 for chunk in body.iter_chunks(8 << 20):
                     handle.write(chunk)
@@ -90,9 +102,9 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """See Store."""
-        token: dict[str, str] = {}
+        start, token = self._name(prefix), dict[str, str]()
         while True:
-            page = self._retry(lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + prefix, **token), prefix)  # noqa: B023
+            page = self._retry(lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=start, **token), prefix)  # noqa: B023
             for item in page.get("Contents", []):
                 yield ObjectInfo(item["Key"][len(self._prefix) :], item["Size"], item["LastModified"].timestamp())
             if not page.get("IsTruncated"):
@@ -101,48 +113,44 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         """See Store."""
-        self._retry(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key), key)
+        self._retry(lambda: self._client.delete_object(Bucket=self._bucket, Key=self._name(key)), key)
 
     def scratch(self) -> Path:
         """See Store."""
-        folder = Path(tempfile.gettempdir(), "raytrieve-scratch")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.gettempdir(), f"raytrieve-scratch-{os.getuid()}")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
+    def _name(self, key: str) -> str:
+        return self._prefix + checked_key(key)
+
     def _retry(self, operation: Callable[[], T], key: str) -> T:
+        """The operation's result, tried until the deadline. UserError or FileNotFoundError where the reason is known."""
         end, pause = time.monotonic() + self._deadline_s, 0.1
         while True:
             try:
                 return operation()
-            except (NoCredentialsError, PartialCredentialsError) as error:
-                raise self._explained(error) from error
             except (ClientError, BotoCoreError, OSError) as error:
-                status = _status(error)
-                if status == 404:
-                    raise self._missing(key, error) from error
-                if status in (401, 403):
-                    raise self._explained(error) from error
-                if 400 <= status < 500 and status not in (408, 409, 429):
-                    raise
-                if isinstance(error, OSError) and not _is_network(error):
-                    raise
+                if not is_transient(error):
+                    known = self._explained(key, error)
+                    if known is None:
+                        raise
+                    raise known from error
                 if time.monotonic() + pause > end:
-                    raise self._explained(error) from error
+                    raise self._outage(key, error) from error
             time.sleep(random.uniform(0, pause))
             pause = min(2 * pause, 5.0)
 
-    def _missing(self, key: str, error: BaseException) -> Exception:
-        if isinstance(error, ClientError) and error.response["Error"].get("Code") == "NoSuchBucket":
+    def _explained(self, key: str, error: Exception) -> Exception | None:
+        answer = error.__cause__ if isinstance(error, OSError) else error  # s3fs wraps; any other OSError is the local disk's
+        if not isinstance(answer, ClientError | BotoCoreError):
+            return None
+        if not isinstance(answer, ClientError) or http_status(answer) != 404:
+            return explain_access_error(self.uri, answer)
+        if error_code(answer) == "NoSuchBucket":
             return UserError(f"There is no bucket {self._bucket} at {self._s3.endpoint_url or 'AWS'}: create it, or mend store.uri.")
         return FileNotFoundError(f"{self.uri}/{key} does not exist")
 
-    def _explained(self, error: BaseException) -> BaseException:
-        return explain_access_error(self.uri, error) or error
-
-
-def _status(error: BaseException) -> int:
-    return int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0)) if isinstance(error, ClientError) else 0
-
-
-def _is_network(error: OSError) -> bool:
-    return isinstance(error, ConnectionError | TimeoutError)
+    def _outage(self, key: str, error: Exception) -> UserError:
+        tried = f"tried for {self._deadline_s:g} s (store.deadline_s)"
+        return UserError(f"{self.uri}: no success with {key}, {tried}: {error}. Check s3.endpoint_url, the network and the service.")

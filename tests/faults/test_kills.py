@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.jobs import command, environment, indexed_ids, make_corpus, raytrieve, read_rankings, tiny_config, tiny_settings, write_config
 
 from actors.storage.commits import attempts
 from actors.storage.local_store import LocalStore
 from configs.schema import Config
+from tests.jobs import command, environment, indexed_ids, make_corpus, raytrieve, read_rankings, tiny_config, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
 
@@ -74,7 +74,14 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: 
 
 
 def start(config_path: Path, env: dict[str, str] | None = None) -> subprocess.Popen:
-    return subprocess.Popen(command("run", str(config_path)), cwd=Path(__file__).parents[2], env=environment(env), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command("run", str(config_path)),
+        cwd=Path(__file__).parents[2],
+        env=environment(env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def check_complete(config: Config, reference: list[dict]) -> None:

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.jobs import indexed_ids, make_corpus, raytrieve, read_rankings, tiny_config, tiny_settings, write_config
 
 from actors.storage.objects import open_store
 from pipelines import run
 from pipelines.job import run_name
+from tests.jobs import indexed_ids, make_corpus, raytrieve, read_rankings, tiny_config, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
 
@@ -166,5 +166,9 @@ def test_rejected_rows_are_counted_named_and_left_out(inputs, tmp_path, local_ra
     assert set(rejects["by_reason"]) == {"duplicate id", "no id", "empty text"}
     store = open_store(config.store, config.s3)
     listed = [json.loads(line) for line in store.get(f"runs/{run_name(config)}/rejects-corpus.jsonl").splitlines()]
-    assert {(reject["row"], reject["reason"].partition(":")[0]) for reject in listed} == {(40, "duplicate id"), (41, "no id"), (42, "empty text")}
+    assert {(reject["row"], reject["reason"].partition(":")[0]) for reject in listed} == {
+        (40, "duplicate id"),
+        (41, "no id"),
+        (42, "empty text"),
+    }
     assert all(reject["source"].endswith("corpus.jsonl") for reject in listed)

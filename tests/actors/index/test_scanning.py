@@ -1,0 +1,28 @@
+"""The blocked product against a plain sort."""
+
+import numpy as np
+import pytest
+
+from actors.index.scanning import scan
+
+
+@pytest.mark.parametrize("rows", [5, 8192, 20_000])
+@pytest.mark.parametrize("ascending", [False, True])
+def test_the_scan_finds_the_best_of_all_blocks_without_the_deleted_ones(rows, ascending):
+    rng = np.random.default_rng(rows)
+    vectors, queries = rng.standard_normal((rows, 8), dtype=np.float32), rng.standard_normal((9, 8), dtype=np.float32)
+    if ascending:
+        vectors = vectors[np.argsort(vectors @ queries[0])]
+    gone = np.sort(rng.choice(rows, rows // 3, replace=False))
+    products = queries @ vectors.T
+    products[:, gone] = -np.inf
+    count = min(120, rows - len(gone))
+    expected = np.argsort(-products, axis=1, kind="stable")[:, :count]
+    scores, found = scan(queries, vectors, count, gone)
+    assert (found == expected).all()
+    assert scores == pytest.approx(np.take_along_axis(products, expected, axis=1), abs=1e-5)
+
+
+def test_fewer_live_rows_than_asked_are_padded():
+    scores, rows = scan(np.ones((1, 2), np.float32), np.ones((4, 2), np.float32), 6, np.array([1, 2]))
+    assert sorted(rows[0][:2]) == [0, 3] and (rows[0][2:] == -1).all() and np.isneginf(scores[0][2:]).all()
