@@ -100,7 +100,7 @@ class RerankerSpec:
         """The tokenizer alone, without weights: pieces of pairs for a cross-encoder, whole texts for late interaction."""
         if self.kind == "cross_encoder":
             return PairTokenizer(self.folder, self.config.max_length, self.config.query_max_length)
-        return TextTokenizer(self.folder, self.config.max_length)
+        return TextTokenizer(self.folder, self.config.max_length, query_max_length=self.config.query_max_length)
 
 
 def set_threads(threads: int) -> None:

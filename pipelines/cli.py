@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 versions_app = typer.Typer(no_args_is_help=True, help="The published versions of an index.")
 app.add_typer(versions_app, name="versions")
+_INTERRUPTED = 130
 
 if TYPE_CHECKING:
     from pipelines.report import Report
@@ -62,7 +63,7 @@ def search(config: ConfigPath, overrides: Overrides = None, version: Version = N
     """Queries to candidates."""
     from pipelines.whole_run import search_only
 
-    typer.echo(f"{search_only(_load(config, overrides), version):,} queries have candidates.")
+    typer.echo(f"{search_only(_load_asking(config, overrides), version):,} queries have candidates.")
 
 
 @app.command()
@@ -70,15 +71,26 @@ def rerank(config: ConfigPath, overrides: Overrides = None, version: Version = N
     """Candidates to rankings."""
     from pipelines.whole_run import rerank_only
 
-    typer.echo(f"{rerank_only(_load(config, overrides), version):,} queries are ranked.")
+    typer.echo(f"{rerank_only(_load_asking(config, overrides), version):,} queries are ranked.")
 
 
 @app.command()
-def evaluate(config: ConfigPath, overrides: Overrides = None, version: Version = None) -> None:
+def evaluate(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    version: Version = None,
+    run_file: Annotated[str | None, typer.Option("--run-file", help="Measure this TREC run file instead, with the config's qrels.")] = None,
+) -> None:
     """Rankings to measures and the report."""
+    if run_file is not None:
+        from pipelines.evaluate import measure_run_file
+
+        for name, value in measure_run_file(_load(config, overrides), run_file).items():
+            typer.echo(f"{name}\t{value:.4f}")
+        return
     from pipelines.whole_run import evaluate_only
 
-    _print_report(evaluate_only(_load(config, overrides), version))
+    _print_report(evaluate_only(_load_asking(config, overrides), version))
 
 
 @app.command()
@@ -106,8 +118,8 @@ def doctor(config: ConfigPath, overrides: Overrides = None) -> None:
 def gc(
     config: ConfigPath,
     overrides: Overrides = None,
-    keep: Annotated[int, typer.Option(help="Newest versions whose segments stay.")] = 5,
-    older_than: Annotated[float, typer.Option(help="Hours: younger objects stay, they may belong to a running job.")] = 48.0,
+    keep: Annotated[int, typer.Option(min=1, help="Newest versions whose segments stay.")] = 5,
+    older_than: Annotated[float, typer.Option(min=0, help="Hours: younger objects stay, they may belong to a running job.")] = 48.0,
     delete: Annotated[bool, typer.Option("--delete", help="Delete; without it the plan is only shown.")] = False,
 ) -> None:
     """Delete what nothing names any more: lost attempts, and segments that no kept version has."""
@@ -151,9 +163,10 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         command()
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        return _interrupted() if code == _INTERRUPTED else code  # typer makes this status of Ctrl-C, without a word
     except KeyboardInterrupt:
-        return _fail("Interrupted. What is committed stays: the same command goes on from there.", 130)
+        return _interrupted()
     except Exception as error:
         known = _known(error)
         if known is None:
@@ -168,12 +181,16 @@ def _known(error: BaseException) -> str | None:
     for link in chain(error):
         if isinstance(link, UserError):
             return str(link)
-        if isinstance(link, OSError) and link.errno == errno.ENOSPC:
-            where = f" while writing {link.filename}" if link.filename else ""
+        if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or "No space left on device" in str(link):
+            where = f" while writing {link.filename}" if isinstance(link, OSError) and link.filename else ""
             return (
                 f"The disk is full{where}: free some space or set store.uri to a larger disk; the same command then goes on where it was."
             )
     return None
+
+
+def _interrupted() -> int:
+    return _fail("Interrupted. What is committed stays: the same command goes on from there.", _INTERRUPTED)
 
 
 def _fail(sentence: str, code: int) -> int:
@@ -183,6 +200,14 @@ def _fail(sentence: str, code: int) -> int:
 
 def _load(config: str, overrides: list[str] | None) -> Config:
     return load_config(config, overrides or ())
+
+
+def _load_asking(config: str, overrides: list[str] | None) -> Config:
+    from pipelines.preflight import require_queries
+
+    loaded = _load(config, overrides)
+    require_queries(loaded)
+    return loaded
 
 
 def _print_report(report: "Report") -> None:

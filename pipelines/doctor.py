@@ -11,8 +11,7 @@ from actors.storage.objects import open_store, probe
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines.failures import chain
-from pipelines.judgements import load_judgements
-from pipelines.preflight import check_encoder, check_input, check_reranker
+from pipelines.preflight import check_encoder, check_input, check_judgements_early, check_reranker
 
 _FREE = 2 << 30  # bytes of disk under which a warning is due
 
@@ -68,8 +67,8 @@ def _input(config: Config, role: str) -> str:
 
 
 def _judgements(config: Config) -> str:
-    qrels = load_judgements(config)
-    return f"{len(qrels):,} judged queries" if qrels else "none, so nothing will be measured"
+    judged = check_judgements_early(config)
+    return f"{judged:,} judged queries" if judged else "none, so nothing will be measured"
 
 
 def _described(model: str, info: CheckpointInfo) -> str:

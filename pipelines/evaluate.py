@@ -8,13 +8,17 @@ import pyarrow.parquet as pq
 import ray
 
 from actors.evaluation.bootstrap import Interval, measure_gains
-from actors.evaluation.checks import check_passage_ids, check_query_ids
+from actors.evaluation.checks import check_ids, check_passage_ids, check_query_ids
 from actors.evaluation.measures import Measures, evaluate
-from actors.evaluation.trec import format_run, write_qrels
+from actors.evaluation.trec import format_run, parse_run, write_qrels
 from actors.opening import PassageSource
+from actors.storage.access import explained
 from actors.storage.commits import CommitRecord
+from actors.storage.filesystems import open_filesystem
 from actors.storage.manifests import Manifest
 from actors.storage.verified import read_verified
+from configs.errors import UserError
+from configs.schema import Config
 from pipelines.job import Job
 from pipelines.judgements import load_judgements
 
@@ -97,6 +101,18 @@ def evaluate_run(job: Job, results: Results) -> Evaluation | None:
     e = config.evaluate
     gain = measure_gains(before, after, before.means, e.bootstrap, e.confidence, e.seed) if e.bootstrap else {}
     return Evaluation(before, after, gain)
+
+
+def measure_run_file(config: Config, uri: str) -> dict[str, float]:
+    """The measures of somebody's TREC run file against the config's qrels."""
+    qrels = load_judgements(config)
+    if qrels is None:
+        raise UserError("The config has no judgements to measure with: set queries.qrels.")
+    with explained(uri):
+        filesystem, path = open_filesystem(uri, config.s3)
+        run = parse_run(filesystem.cat_file(path), uri)
+    check_ids(qrels, set(run), uri)
+    return evaluate(run, qrels, config.evaluate.cuts).means
 
 
 def has_plain_ids(results: Results) -> bool:

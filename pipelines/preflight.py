@@ -1,36 +1,74 @@
-"""A config in, an early error out: whatever can be found wrong without a cluster is found before one is started."""
+"""A config in, an early error out: whatever can be found wrong without a cluster is found before one is started.
+
+Reads names, sizes and the first rows; whole files only where they are small.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from actors.corpus.listing import SourceFile, list_files
+from actors.corpus.planning import Slice, WorkUnit, count_rows, plan_units
+from actors.corpus.reading import read_units
+from actors.evaluation.checks import check_query_ids
 from actors.loading import checkpoint_folder
 from actors.models.description import CheckpointInfo, read_description
 from configs.errors import UserError
-from configs.schema import Config, InputConfig, RerankConfig, S3Config
+from configs.schema import Config, InputConfig, QueriesConfig, RerankConfig, S3Config
 from pipelines.judgements import load_judgements
+
+_FIRST_ROWS = 100  # enough to tell a wrong column from a bad row
+_SMALL = 8 << 20  # bytes of input that are read whole before the run, for errors that would else show at its end
+_FEW = 16  # files, for the same
 
 
 def check_config(config: Config) -> None:
     """Look at the inputs and the models. Raises UserError at the first that cannot work."""
-    check_input(config, "corpus")
+    corpus = check_input(config, "corpus")
     check_encoder(config)
     if config.queries is not None:
         check_input(config, "queries")
-        load_judgements(config)
+        check_judgements_early(config)
+        _check_top_k(config, corpus)
     if config.rerank is not None:
         check_reranker(config.rerank, config.s3)
 
 
-def check_input(config: Config, role: str) -> list[SourceFile]:
-    """The files of the corpus or the queries."""
-    spec: InputConfig | None = config.corpus if role == "corpus" else config.queries
-    if spec is None:
+def require_queries(config: Config) -> QueriesConfig:
+    """The queries section. Raises UserError where there is none."""
+    if config.queries is None:
         raise UserError("The config has no queries: set queries.path (and queries.qrels where judgements exist).")
-    return list_files(spec, config.s3, "corpus" if role == "corpus" else "queries")
+    return config.queries
+
+
+def check_input(config: Config, role: str) -> list[SourceFile]:
+    """The files of the corpus or the queries. Raises UserError too when the first of them has no rows or not the mapped columns."""
+    spec: InputConfig = config.corpus if role == "corpus" else require_queries(config)
+    files = list_files(spec, config.s3, "corpus" if role == "corpus" else "queries")
+    filled = [file for file in files if file.size]
+    if not filled or (not _reads(filled[0], spec, config.s3, role) and len(filled) == 1):
+        raise UserError(f"There are no rows in {', '.join(spec.path)}: set {role}.path to files with at least one record.")
+    return files
+
+
+def check_judgements_early(config: Config) -> int:
+    """The number of judged queries. Raises UserError where they are not among the queries, as far as those are few enough to read now."""
+    spec, qrels = require_queries(config), load_judgements(config)
+    if qrels is None:
+        return 0
+    files = list_files(spec, config.s3, "queries")
+    if _few(files):
+        units = plan_units(
+            [count_rows(file, config.s3, spec.unit_rows, spec.broken_files, "queries") for file in files], spec.unit_rows, ""
+        )
+        ids = {name for _, found in read_units(units, spec, config.s3, "queries") for name in found.table["id"].to_pylist()}
+        check_query_ids(qrels, ids, str(spec.qrels))
+    return len(qrels)
 
 
 def check_encoder(config: Config) -> CheckpointInfo:
     """The description of the embedding model, which must not be a reranker."""
     model = config.embed.model
-    info = read_description(checkpoint_folder(model, config.embed.revision, config.s3))
+    info = read_description(_folder("embed.model", model, config.embed.revision, config.s3))
     if info.is_classifier:
         raise UserError(
             f"embed.model {model} is a reranker ({info.architectures[0]}), not an encoder: use it under rerank.model, and an encoder here."
@@ -40,7 +78,7 @@ def check_encoder(config: Config) -> CheckpointInfo:
 
 def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
     """The description of the reranking model, which must fit rerank.kind."""
-    info = read_description(checkpoint_folder(config.model, config.revision, s3))
+    info = read_description(_folder("rerank.model", config.model, config.revision, s3))
     if info.is_classifier and config.kind == "late_interaction":
         raise UserError(f"rerank.model {config.model} is a cross-encoder: set rerank.kind to auto or cross_encoder.")
     if not info.is_classifier and config.kind != "late_interaction":
@@ -49,3 +87,34 @@ def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
             "BAAI/bge-reranker-v2-m3, or set rerank.kind to late_interaction to use it for MaxSim."
         )
     return info
+
+
+def _folder(field: str, model: str, revision: str | None, s3: S3Config) -> Path:
+    try:
+        return checkpoint_folder(model, revision, s3)
+    except UserError as error:
+        raise UserError(f"{field}: {error}") from error
+
+
+def _reads(file: SourceFile, spec: InputConfig, s3: S3Config, role: str) -> int:
+    """Rows looked at; the mapped columns were there. What else is wrong with them is the run's to judge."""
+    lenient = spec.model_copy(update={"broken_files": "reject"})
+    rows = _FIRST_ROWS
+    if file.format == "parquet" or file.size <= _SMALL:
+        rows = min(rows, count_rows(file, s3, _FIRST_ROWS, "reject", role).rows)
+    if rows:
+        list(read_units([WorkUnit("first rows", (Slice(file, 0, rows, 0),))], lenient, s3, role))
+    return rows
+
+
+def _few(files: Sequence[SourceFile]) -> bool:
+    return len(files) <= _FEW and sum(file.size for file in files) <= _SMALL
+
+
+def _check_top_k(config: Config, corpus: Sequence[SourceFile]) -> None:
+    """A corpus of fewer rows than top_k is small, so it is counted here; `rank.prepare` looks again at what was indexed."""
+    if _few(corpus):
+        broken_files = config.corpus.broken_files
+        rows = sum(count_rows(file, config.s3, _FIRST_ROWS, broken_files, "corpus").rows for file in corpus)
+        if config.search.top_k > rows:
+            raise UserError(f"search.top_k is {config.search.top_k} but the corpus has only {rows} rows: lower top_k to {rows}.")

@@ -108,7 +108,8 @@ def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> Reranke
     precision = resolve_precision(config.precision, config.device, job.cluster)
     facts = manifest.embedding
     same = kind == "late_interaction" and facts["store_token_vectors"] and facts["weights"] == digest and precision == facts["precision"]
-    stored = bool(same and config.max_length in (None, facts["max_length"]))
+    prompt = check_reranker(config, job.config.s3).prompts.get("passage", "")
+    stored = bool(same and config.max_length in (None, facts["max_length"]) and facts["passage_instruction"] == prompt)
     return RerankerSpec(config, precision, job.config.s3, kind, stored, job.device(config), job.threads(config, config.workers))
 
 

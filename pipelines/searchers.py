@@ -1,5 +1,6 @@
 """A version in, a way to ask all of it out: resident searcher actors where it fits in memory, a sweep where it does not."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -58,11 +59,17 @@ def memory_budget(memory_gb: float, cluster: Cluster) -> float:
     return memory_gb * (1 << 30) if memory_gb else cluster.memory / 2
 
 
+def _least_searchers(manifest: Manifest) -> int:
+    """Actors needed so that each one's share fits on the largest node, with some room for the others on it."""
+    largest = max(node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"])
+    return math.ceil(sum(map(resident_bytes, manifest.segments)) / max(1.0, largest / 2))
+
+
 @contextmanager
 def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
     """Searcher actors that hold the whole version for the time of the context."""
     config = job.config.search
-    count = min(config.searchers, len(manifest.segments))
+    count = min(max(config.searchers, _least_searchers(manifest)), len(manifest.segments))
     shares: list[dict[int, SegmentEntry]] = [{} for _ in range(count)]
     for ordinal, entry in sorted(enumerate(manifest.segments), key=lambda item: -resident_bytes(item[1])):
         min(shares, key=lambda share: sum(map(resident_bytes, share.values())))[ordinal] = entry

@@ -1,7 +1,7 @@
 """Vectors and an index with inverted lists in; which lists they belong to out, the same for a vector whatever is batched beside it.
 
-FAISS finds the nearest centroids by BLAS, whose last bits depend on the shape of the batch. Where two centroids are as close
-as that, the choice is made again, exactly.
+FAISS may find the nearest centroids by BLAS (from a batch size that is a setting of the process), whose last bits depend on the
+shape of the batch. Where two centroids are as close as that, the choice is made again, exactly.
 """
 
 from typing import Any

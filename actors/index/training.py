@@ -25,7 +25,7 @@ def train_template(plan: IndexPlan, sample: np.ndarray, seed: int) -> bytes:
     index = faiss.index_factory(plan.dimension, plan.factory, faiss.METRIC_INNER_PRODUCT)
     if plan.trained:
         check_vectors(sample, plan.dimension, False, "training sample")
-        _set_seed(index, seed)
+        _prepare(index, seed)
         try:
             index.train(np.ascontiguousarray(sample, dtype=np.float32))
         except RuntimeError as error:
@@ -41,10 +41,13 @@ def read_template(template: bytes) -> faiss.Index:
     return faiss.deserialize_index(np.frombuffer(template, dtype=np.uint8))
 
 
-def _set_seed(index: faiss.Index, seed: int) -> None:
+def _prepare(index: faiss.Index, seed: int) -> None:
     seed = seed & 0x7FFFFFFF
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
     if isinstance(inner, faiss.IndexIVF):
         inner.cp.seed = seed
     if hasattr(inner, "pq"):
         inner.pq.cp.seed = seed
+    if hasattr(inner, "do_polysemous_training"):
+        # Factories switch it on: minutes of simulated annealing for a filter by code distance that no search here uses.
+        inner.do_polysemous_training = False

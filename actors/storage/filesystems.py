@@ -1,5 +1,6 @@
 """URIs in, filesystems out: local folders and s3://, and nothing else. The only module that makes an fsspec filesystem."""
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,6 +9,8 @@ import fsspec
 
 from configs.errors import UserError
 from configs.schema import S3Config
+
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -25,9 +28,9 @@ def split_uri(uri: str) -> tuple[str, str]:
         if parts.netloc not in ("", "localhost"):
             raise UserError(f"{uri} names the host {parts.netloc}: a file:// URI has three slashes, as in file:///data/corpus.")
         return "file", path.removeprefix("localhost")
-    if parts.scheme == "s3" and not parts.netloc:
-        raise UserError(f"{uri} names no bucket: write s3://bucket/path.")
     if parts.scheme == "s3":
+        if not _BUCKET.fullmatch(parts.netloc):
+            raise UserError(f"{uri} names no bucket: write s3://bucket/path, the bucket in letters, digits, dots and hyphens.")
         return "s3", path.rstrip("/")
     raise UserError(f"{uri} has the scheme {parts.scheme}://, which is not supported: use a local path or s3://bucket/path.")
 

@@ -21,9 +21,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None):
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the runs that need no empty one: what is embedded once serves all of them."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def finished(inputs: Path, store: Path, local_ray: None):
     """One whole run that several tests look at: (config, report)."""
-    config = tiny_config(inputs, tmp_path_factory.mktemp("store"))
+    config = tiny_config(inputs, store)
     return config, run(config)
 
 
@@ -93,19 +99,19 @@ def test_trec_files_written_are_those_trec_eval_would_score_alike(finished):
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf_flat"])
-def test_one_two_and_eight_segments_give_the_same_rankings(kind, inputs, tmp_path, local_ray):
+def test_one_two_and_eight_segments_give_the_same_rankings(kind, inputs, store, finished):
     rankings = []
     for segments in (1, 2, 8):
         index = {"kind": kind, "segment_rows": -(-600 // segments), "nlist": 16, "nprobe": 4}
-        config = tiny_config(inputs, tmp_path / str(segments), index=index, rerank=None)
-        run(config)
+        config = tiny_config(inputs, store, index=index, rerank=None)
+        assert len(run(config).document["segments"]) == segments
         rankings.append([(r["query_id"], r["passage_id"], r["score"]) for r in read_rankings(config)])
     assert rankings[0] == rankings[1] == rankings[2]
 
 
-def test_an_index_larger_than_its_memory_is_searched_shard_by_shard_with_the_same_result(finished, inputs, tmp_path):
+def test_an_index_larger_than_its_memory_is_searched_shard_by_shard_with_the_same_result(finished, inputs, store):
     config, _ = finished
-    small = tiny_config(inputs, tmp_path / "store", search={"top_k": 20, "memory_gb": 1e-6})
+    small = tiny_config(inputs, store, name="swept", search={"top_k": 20, "memory_gb": 1e-6})
     run(small)
     assert read_rankings(small) == read_rankings(config)
     assert any("/partials/" in item.key for item in open_store(small.store, small.s3).list(""))

@@ -4,10 +4,12 @@ import dataclasses
 
 import faiss
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from actors.index.rescoring import rescore
 from actors.index.segment import Segment
+from actors.index.writing import SegmentWriter
 from configs.schema import IndexConfig
 
 KINDS = [
@@ -80,12 +82,16 @@ def test_a_query_with_nan_is_refused_by_its_row(corpus, generation, build):
         segment.search(queries, 5)
 
 
-def test_a_tie_group_far_larger_than_the_fetch_is_resolved_by_id(corpus, generation, build):
-    made = generation(IndexConfig(kind="ivf_sq8", nprobe=2))
-    copies = np.flatnonzero((corpus.vectors == corpus.vectors[0]).all(axis=1))
-    (segment,) = build(made, [np.arange(3000)])
-    hits = segment.search(corpus.queries[:1], 3)
-    assert hits.ids[0].tolist() == sorted(corpus.ids[copies])[:3]
+@pytest.mark.parametrize("kind", ["flat", "ivf_flat", "ivf_sq8", "SQfp16"])
+def test_a_tie_group_far_larger_than_the_fetch_is_resolved_by_id(kind, corpus, generation, tmp_path):
+    made = generation(IndexConfig(kind=kind, nprobe=2))
+    vectors = np.concatenate([corpus.vectors[:500], np.repeat(corpus.vectors[:1], 700, axis=0)])
+    names = [f"other{number}" for number in range(500)] + [f"copy{number}" for number in np.random.default_rng(4).permutation(700)]
+    with SegmentWriter(tmp_path / "s", made.template, made.plan) as writer:
+        writer.add(vectors, pa.table({"id": names}))
+        writer.finish()
+    hits = Segment.open(tmp_path / "s", made.plan).search(corpus.queries[:1], 5)
+    assert hits.ids[0].tolist() == sorted(names[500:])[:5]
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "vectors.npy", "passages.arrow"])

@@ -46,13 +46,13 @@ def test_a_fault_that_passes_is_not_noticed(s3, s3_store, fault):
         assert sum(seen.fault == fault for seen in proxy.log) == 9
 
 
-def test_sixty_writes_through_heavy_weather_all_arrive_once(s3, s3_store):
+def test_thirty_writes_through_heavy_weather_all_arrive_once(s3, s3_store):
     weather = (Rule("slowdown", "PUT", prob=0.2), Rule("error_after", "PUT", prob=0.15), Rule("reset_before", prob=0.1))
     with faults(s3.endpoint, *weather) as proxy:
         store = s3_store(proxy.endpoint)
         with ThreadPoolExecutor(4) as pool:
-            winners = list(pool.map(lambda number: commit(store, FOLDER, record(f"u{number:02d}", "a1")), range(60)))
-        assert sum(seen.fault is not None for seen in proxy.log) > 10
+            winners = list(pool.map(lambda number: commit(store, FOLDER, record(f"u{number:02d}", "a1")), range(30)))
+        assert sum(seen.fault is not None for seen in proxy.log) > 5
     assert read_commits(s3_store(), FOLDER, sorted(committed_units(s3_store(), FOLDER))) == winners
 
 

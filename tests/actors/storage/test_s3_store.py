@@ -93,8 +93,3 @@ def test_an_endpoint_that_is_no_address_is_one_sentence_at_once(s3_store, monkey
     monkeypatch.setenv("AWS_ENDPOINT_URL", "minio:9000")
     sentence, seconds = refused(s3_store())
     assert "Invalid endpoint: minio:9000" in sentence and "AWS_ENDPOINT_URL" in sentence and seconds < 10
-
-
-def test_a_bucket_name_that_can_not_be_one_is_refused_at_once(s3_environment):
-    sentence, seconds = refused(S3Store("s3://no_such bucket/x", S3Config(), 20))
-    assert "no_such bucket" in sentence and seconds < 10

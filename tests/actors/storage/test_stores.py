@@ -162,6 +162,7 @@ def test_a_file_uri_is_the_same_folder_as_its_path(tmp_path):
     [
         ("gs://bucket/x", "gs://, which is not supported"),
         ("s3:///x", "names no bucket"),
+        ("s3://no bucket/x", "names no bucket"),
         ("file://server/x", "names the host server"),
         ("s3://KEY:hunter2@bucket/x", "carries credentials"),
         ("s3://KEY:hunter2/more@bucket/x", "carries credentials"),
