@@ -32,7 +32,8 @@ class EventLog:
 
     def flush(self) -> None:
         """Write everything noted so far."""
-        self._store.put(self._key, ("\n".join(self._lines) + "\n").encode())
+        if self._lines:
+            self._store.put(self._key, ("\n".join(self._lines) + "\n").encode())
         self._written = time.monotonic()
 
 

@@ -27,7 +27,7 @@ SECTIONS = {"embed": {"unit_rows": 20}, "index": {"segment_rows": 100}, "queries
 # Stage -> (folder of its commit records, units): a kill comes when the given number of them is committed.
 STAGES = {"embed": ("vectors", 30), "index": ("segments", 6), "rank": ("rankings", 12)}
 MOMENTS = [(stage, int(units * part)) for stage, (_, units) in STAGES.items() for part in (0, 0.2, 0.4, 0.6, 0.8)]
-SAMPLE = sorted(random.Random(SEED).sample(MOMENTS, 3), key=MOMENTS.index)
+SAMPLE = [random.Random(SEED).choice([moment for moment in MOMENTS if moment[0] == stage]) for stage in STAGES]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -55,12 +55,18 @@ def reference(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray:
 
 def committed(store: Path, kind: str) -> dict[str, float]:
     """Unit -> time of its commit record, for all stages whose folder ends so."""
-    paths = [p for p in store.rglob("commits/*.json") if kind in p.relative_to(store).parts]
+    paths = [p for p in records(store, "commits") if kind in p.relative_to(store).parts]
     return {p.stem: p.stat().st_mtime for p in paths}
 
 
+def records(store: Path, folder: str) -> list[Path]:
+    """The JSON files of all folders of that name, in a store that others are writing."""
+    walk = os.walk(store)  # passes over folders that vanish meanwhile
+    return [Path(path, name) for path, _, names in walk if Path(path).name == folder for name in names if name.endswith(".json")]
+
+
 def all_attempts(store: Path) -> list[tuple[str, str, float]]:
-    notes = [json.loads(p.read_text()) for p in store.rglob("attempts/*.json")]
+    notes = [json.loads(p.read_text()) for p in records(store, "attempts")]
     return [(note["unit"], note["attempt"], note["started"]) for note in notes]
 
 

@@ -1,0 +1,220 @@
+"""Whatever a user can get wrong ends as one sentence that names the thing and the remedy, and as exit status 2.
+
+`refused` also proves that no cluster was joined: a run that came so far leaves its events in the store.
+"""
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.cli import app, guarded
+from tests.jobs import CHECKPOINTS, make_corpus, raytrieve, tiny_settings, write_config
+
+ENCODER, RERANKER = CHECKPOINTS / "tiny-bge-en", CHECKPOINTS / "tiny-bge-reranker"
+Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    make_corpus(folder, passages=60, queries=6)
+    (folder / "empty.jsonl").touch()
+    (folder / "header.csv").write_text("_id,text\n")
+    qrels = (folder / "qrels.tsv").read_text()
+    (folder / "unknown-query.tsv").write_text(qrels + "q999\tp00001\t1\n")
+    (folder / "unknown-passage.tsv").write_text(qrels + "q1\tp99999\t1\n")
+    rows = [{"_id": f"a{i}", "text": "" if i % 4 == 0 else f"panda bear {i}"} for i in range(40)]
+    (folder / "rejected.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.fixture
+def config(inputs: Path, tmp_path: Path) -> Path:
+    return write_config(tmp_path / "job.yaml", tiny_settings(inputs, tmp_path / "store"))
+
+
+@pytest.fixture
+def complaint(config: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Runs a command that must fail with status 2; gives the lines on stderr, of which the last alone is the complaint."""
+
+    def complaint(*settings: str, command: str = "run", path: Path = config) -> list[str]:
+        overrides = [word for setting in settings for word in ("--set", setting)]
+        status = guarded(lambda: app([command, str(path), *overrides]))
+        shown = capfd.readouterr().err
+        assert status == 2 and "Traceback" not in shown, shown
+        lines = shown.splitlines()
+        assert [line for line in lines if line.startswith("raytrieve: ")] == lines[-1:], shown
+        return lines
+
+    return complaint
+
+
+@pytest.fixture
+def refused(complaint: Callable[..., list[str]], tmp_path: Path) -> Refused:
+    """The same for what must be found before Ray starts: the complaint is all there is."""
+
+    def refused(*settings: str, **where: Any) -> str:
+        lines = complaint(*settings, **where)
+        assert len(lines) == 1, lines
+        assert not list(tmp_path.rglob("events/*")), "a cluster was joined before the mistake was found"
+        return lines[0].removeprefix("raytrieve: ")
+
+    return refused
+
+
+def test_a_missing_corpus_is_named_with_the_field(refused, inputs):
+    told = refused(f"corpus.path={inputs}/nothing.parquet")
+    assert told == f"{inputs}/nothing.parquet does not exist: correct corpus.path."
+
+
+@pytest.mark.parametrize("role", ["corpus", "queries"])
+def test_a_wrong_column_is_told_with_those_that_exist(refused, role):
+    told = refused(f"{role}.columns.text=txt")
+    assert "no column 'txt'; it has: _id, text" in told and f"Set {role}.columns.text" in told and "Nearest: text" in told
+
+
+def test_an_unknown_field_is_told_with_the_nearest_right_one(refused, inputs, tmp_path):
+    path = write_config(tmp_path / "typo.yaml", tiny_settings(inputs, tmp_path / "store", search={"topk": 5}))
+    assert refused(path=path) == f"{path}: there is no field search.topk; did you mean search.top_k?"
+
+
+def test_a_bad_value_is_told_with_its_field(refused, config):
+    assert refused("search.top_k=many").startswith(f"{config}: search.top_k: input should be a valid integer")
+
+
+def test_a_missing_config_is_told_with_the_shipped_names(refused, tmp_path):
+    told = refused(path=tmp_path / "nothing.yaml")
+    assert told == f"There is no config file {tmp_path}/nothing.yaml. Give a path, or one of the shipped names: bge, quickstart."
+
+
+def test_an_s3_endpoint_that_cannot_be_reached_is_named(refused, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
+    endpoint = f"http://127.0.0.1:{_closed_port()}"
+    told = refused("store.uri=s3://bucket/store", f"s3.endpoint_url={endpoint}", "store.deadline_s=1")
+    assert told.startswith("s3://bucket/store: ") and endpoint in told and "Check s3.endpoint_url" in told
+
+
+def test_wrong_s3_credentials_are_told_without_showing_them(refused, s3_environment, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
+    told = refused("store.uri=s3://store/bad-input")
+    assert told.startswith("s3://store/bad-input: access is refused") and "check the AWS credentials" in told
+    assert "not-the-secret" not in told
+
+
+def test_wrong_s3_credentials_for_the_corpus_are_told_too(s3, config):
+    # In a process of its own: fsspec would keep the connection with the wrong secret for the tests that follow.
+    env = {**s3.environment, "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
+    done = raytrieve("run", str(config), "--set", "corpus.path=s3://corpus/bad-input/", env=env)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("raytrieve: s3://corpus/bad-input/: access is refused") and "check the AWS credentials" in done.stderr
+
+
+@pytest.mark.parametrize("field", ["embed.model", "rerank.model"])
+def test_a_missing_model_folder_is_told_with_its_field(refused, field, tmp_path):
+    told = refused(f"{field}={tmp_path}/nothing")
+    assert told.startswith(f"{field}: no model folder at '{tmp_path}/nothing': give an existing folder, a hub id")
+
+
+def test_a_hub_model_without_network_is_told_soon(config, tmp_path):
+    env = {"HF_ENDPOINT": f"http://127.0.0.1:{_closed_port()}", "HF_HOME": str(tmp_path / "hub")}
+    done = raytrieve("run", str(config), "--set", "embed.model=some-owner/some-model", env=env, timeout=60)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("raytrieve: embed.model: cannot reach the model hub for 'some-owner/some-model'")
+    assert "give its path" in done.stderr
+
+
+def test_a_reranker_as_encoder_is_told_where_it_belongs(refused):
+    told = refused(f"embed.model={RERANKER}")
+    assert told.startswith(f"embed.model {RERANKER} is a reranker") and "rerank.model" in told
+
+
+def test_an_encoder_as_reranker_is_told_with_what_to_use(refused):
+    told = refused(f"rerank.model={ENCODER}")
+    assert told.startswith(f"rerank.model {ENCODER} is an encoder, not a reranker") and "late_interaction" in told
+
+
+def test_a_cross_encoder_for_late_interaction_is_told_the_kind(refused):
+    assert "set rerank.kind to auto or cross_encoder" in refused("rerank.kind=late_interaction")
+
+
+def test_more_candidates_than_passages_are_told_with_the_most_there_can_be(refused):
+    assert refused("search.top_k=61") == "search.top_k is 61 but the corpus has only 60 rows: lower top_k to 60."
+
+
+@pytest.mark.parametrize("name", ["empty.jsonl", "header.csv"])
+def test_a_queries_file_without_queries_is_named(refused, inputs, name):
+    told = refused(f"queries.path={inputs}/{name}", "queries.qrels=")
+    assert told == f"There are no rows in {inputs}/{name}: set queries.path to files with at least one record."
+
+
+@pytest.mark.parametrize("command", ["search", "rerank", "evaluate"])
+def test_a_stage_that_asks_says_when_there_are_no_queries(refused, command):
+    assert refused("queries=", command=command).startswith("The config has no queries: set queries.path")
+
+
+def test_qrels_of_unknown_queries_are_told_with_an_example(refused, inputs):
+    told = refused(f"queries.qrels={inputs}/unknown-query.tsv")
+    assert told.startswith(f"{inputs}/unknown-query.tsv: 1 of 7 judged query ids are not in the queries file (such as 'q999')")
+
+
+@pytest.mark.cluster
+def test_qrels_of_unknown_passages_are_told_with_an_example(complaint, inputs, local_ray):
+    *progress, told = complaint(f"queries.qrels={inputs}/unknown-passage.tsv")
+    assert "1 of 7 judged passage ids are not in the corpus (such as 'p99999')" in told and "corpus.columns.id" in told
+    assert all(line.startswith(("embed: ", "train: ", "index: ")) for line in progress)
+
+
+@pytest.mark.cluster
+def test_too_many_rejected_rows_are_told_with_the_reasons(complaint, inputs, local_ray):
+    *progress, told = complaint(f"corpus.path={inputs}/rejected.jsonl", "corpus.columns={}")
+    assert "10 of 40 corpus rows were rejected (25.0%, but corpus.max_reject_share allows 1.0%): empty text (10)" in told
+    assert all(line.startswith("embed: ") for line in progress)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 200 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    prefix = next((prefix for prefix in ([], ["sudo", "-n"]) if _succeeds(*prefix, *mount)), None)
+    if prefix is None:
+        pytest.skip("a full disk needs a small one, and mounting is not permitted here")
+    yield folder
+    subprocess.run([*prefix, "umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.cluster
+def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(complaint, config, tmp_path, small_disk, local_ray):
+    make_corpus(tmp_path, passages=1200)
+    settings = [f"store.uri={small_disk}/store", f"corpus.path={tmp_path}/corpus.parquet"]
+    told = complaint(*settings, command="embed")[-1]
+    assert told.startswith("raytrieve: The disk is full") and "free some space or set store.uri" in told
+    done = {path.stem for path in small_disk.rglob("commits/*.json")}
+    shutil.copytree(small_disk / "store", tmp_path / "store")  # onto a larger disk
+    overrides = [word for setting in (f"store.uri={tmp_path}/store", settings[1]) for word in ("--set", setting)]
+    assert guarded(lambda: app(["embed", str(config), *overrides])) == 0
+    assert done < {path.stem for path in (tmp_path / "store").rglob("commits/*.json")}
+    tried = [path.stem.rpartition("-")[0] for path in (tmp_path / "store").rglob("attempts/*.json")]
+    assert all(tried.count(unit) == 1 for unit in done), "what was committed before the disk was full is computed again"
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def _closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

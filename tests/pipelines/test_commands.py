@@ -1,0 +1,221 @@
+"""The commands around a run: help, status, versions, gc, doctor, and what Ctrl-C says."""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from pipelines.cli import app, guarded
+from tests.jobs import make_corpus, read_rankings, tiny_config, tiny_settings, write_config
+
+PURPOSES = {
+    "run": "The whole job: corpus to report.",
+    "embed": "Corpus to vectors.",
+    "index": "Vectors to a published version of the index.",
+    "search": "Queries to candidates.",
+    "rerank": "Candidates to rankings.",
+    "evaluate": "Rankings to measures and the report.",
+    "status": "What is committed, what is left",
+    "doctor": "say what is wrong and how to mend it.",
+    "gc": "Delete what nothing names any more",
+    "versions list": "All versions, oldest first.",
+    "versions show": "One version as YAML",
+}
+Command = Callable[..., tuple[int, str]]
+WEEK = 7 * 24 * 3600
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command in this process: (exit status, stdout and stderr)."""
+
+    def command(*arguments: object) -> tuple[int, str]:
+        status = guarded(lambda: app([str(argument) for argument in arguments]))
+        shown = capsys.readouterr()
+        return status, shown.out + shown.err
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    make_corpus(folder, passages=120, queries=6)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+    """A store in which two runs are finished: version 1 has one segment, version 2 has two others."""
+    from pipelines import run
+
+    store = tmp_path_factory.mktemp("store")
+    for rows in (120, 60):
+        run(tiny_config(inputs, store, index={"segment_rows": rows}))
+    return store
+
+
+@pytest.fixture
+def store(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it to spoil, all of whose objects are a week old: no grace period protects them."""
+    copy = Path(shutil.copytree(finished, tmp_path / "store"))
+    for path in copy.rglob("*"):
+        os.utime(path, times=(time.time() - WEEK, time.time() - WEEK))
+    return copy
+
+
+@pytest.fixture
+def config(inputs: Path, store: Path, tmp_path: Path) -> Path:
+    """The config of the second run, on the copy."""
+    return write_config(tmp_path / "job.yaml", tiny_settings(inputs, store, index={"segment_rows": 60}))
+
+
+def objects(store: Path) -> dict[str, int]:
+    """Key -> size of everything but notes of what was probed or started."""
+    kept = (path for path in store.rglob("*") if path.is_file() and not {"probes", "events", ".scratch"} & set(path.parts))
+    return {str(path.relative_to(store)): path.stat().st_size for path in kept}
+
+
+def under(store: Path, folder: str) -> set[Path]:
+    return set(store.glob(f"{folder}/*"))
+
+
+@pytest.mark.parametrize("name", PURPOSES)
+def test_the_help_of_every_command_names_its_purpose(command, name):
+    status, shown = command(*name.split(), "--help")
+    words = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", shown).split())
+    assert status == 0 and PURPOSES[name] in words and "CONFIG" in words
+
+
+def test_the_help_lists_every_command(command):
+    status, shown = command("--help")
+    assert status == 0 and all(re.search(rf"\b{name.split()[0]}\b", shown) for name in PURPOSES)
+
+
+def test_an_unknown_command_is_a_mistake_of_the_user(command):
+    status, shown = command("reindexx")
+    assert status == 2 and "reindexx" in shown and "Traceback" not in shown
+
+
+def test_an_interrupt_says_that_the_work_is_kept(capsys):
+    interrupted = typer.Typer()
+
+    @interrupted.command()
+    def work() -> None:
+        raise KeyboardInterrupt
+
+    assert guarded(lambda: interrupted([])) == 130
+    assert capsys.readouterr().err == "raytrieve: Interrupted. What is committed stays: the same command goes on from there.\n"
+
+
+def test_status_before_a_run_says_that_nothing_was_started(command, inputs, tmp_path):
+    path = write_config(tmp_path / "job.yaml", tiny_settings(inputs, tmp_path / "fresh"))
+    status, shown = command("status", path)
+    assert status == 0 and "nothing has been started with this config" in shown and "no version is published yet" in shown
+    assert not (tmp_path / "fresh").exists()
+
+
+@pytest.mark.cluster
+def test_status_after_a_run_says_that_all_units_are_committed(command, config):
+    status, shown = command("status", config)
+    assert status == 0 and shown.count("all ") == 4
+    assert "embed: all 2 units committed" in shown and "index: all 2 units committed" in shown
+    assert "search and rerank: all 2 units committed" in shown and "newest version: 2 (120 passages)" in shown
+
+
+@pytest.mark.cluster
+def test_status_of_a_run_that_was_cut_short_says_how_much_is_left(command, config, store):
+    min(store.glob("vectors/*/commits/*.json")).unlink()
+    assert "embed: 1 of 2 units committed, 1 left" in command("status", config)[1]
+
+
+@pytest.mark.cluster
+def test_versions_are_listed_oldest_first(command, config):
+    status, shown = command("versions", "list", config)
+    assert status == 0
+    assert [(line.split()[0], re.findall(r"in (\d+) segments", line)) for line in shown.splitlines()] == [("1", ["1"]), ("2", ["2"])]
+
+
+@pytest.mark.cluster
+def test_a_version_is_shown_as_yaml_with_its_segments(command, config):
+    status, newest = command("versions", "show", config)
+    first = yaml.safe_load(command("versions", "show", config, 1)[1])
+    assert status == 0 and yaml.safe_load(newest)["version"] == 2
+    assert [segment["rows"] for segment in yaml.safe_load(newest)["segments"]] == [60, 60]
+    assert first["version"] == 1 and "index.faiss" in first["segments"][0]["files"]
+
+
+@pytest.mark.cluster
+def test_an_unknown_version_is_told_with_those_that_exist(command, config, store):
+    assert command("versions", "show", config, 7) == (2, f"raytrieve: {store} has no version 7; it has [1, 2].\n")
+
+
+@pytest.mark.cluster
+def test_gc_shows_a_lost_attempt_and_deletes_only_when_told(command, config, store):
+    (data,) = store.glob("vectors/*/data")
+    lost, young = data / "0f0f-lost.parquet", data / "0f0f-young.parquet"
+    for path in (lost, young):
+        path.write_bytes(b"x" * 1_000_000)
+    os.utime(lost, times=(time.time() - WEEK, time.time() - WEEK))
+    before = objects(store)
+    status, shown = command("gc", config)
+    assert status == 0 and "Would delete 1 objects, 1.0 MB." in shown and "--delete" in shown
+    assert objects(store) == before
+    status, shown = command("gc", config, "--delete")
+    assert status == 0 and "Deleted 1 objects, 1.0 MB." in shown
+    assert set(before) - set(objects(store)) == {str(lost.relative_to(store))}
+
+
+@pytest.mark.cluster
+def test_gc_keeps_all_that_the_kept_version_and_the_commits_name(command, config, inputs, store):
+    from pipelines import run
+
+    kept = tiny_config(inputs, store, index={"segment_rows": 60})
+    rankings, old = read_rankings(kept), yaml.safe_load(command("versions", "show", config, 1)[1])
+    before = objects(store)
+    assert command("gc", config, "--keep", 1, "--delete")[0] == 0
+    gone = set(before) - set(objects(store))
+    named = {file["key"] for segment in old["segments"] for file in segment["files"].values()}
+    assert gone == named | {f"segments/commits/{old['segments'][0]['segment']}.json"}
+    assert read_rankings(kept) == rankings
+    left = under(store, "*/*/attempts") | under(store, "*/attempts") | under(store, "runs/*/*/attempts")
+    assert run(kept).document["version"] == 2
+    assert under(store, "*/*/attempts") | under(store, "*/attempts") | under(store, "runs/*/*/attempts") == left
+
+
+@pytest.mark.cluster
+def test_gc_never_takes_the_files_of_a_segment_whose_record_is_younger_than_the_grace(command, config, store):
+    old = yaml.safe_load(command("versions", "show", config, 1)[1])["segments"][0]["segment"]
+    os.utime(store / "segments" / "commits" / f"{old}.json")
+    before = objects(store)
+    assert command("gc", config, "--keep", 1, "--delete") == (0, "Deleted 0 objects, 0.0 MB.\n")
+    assert objects(store) == before
+
+
+def test_gc_refuses_to_keep_no_version_at_all(command, tmp_path):
+    assert command("gc", tmp_path / "any.yaml", "--keep", 0)[0] == 2
+
+
+@pytest.mark.cluster
+def test_the_doctor_finds_nothing_wrong_with_a_good_config(command, config):
+    status, shown = command("doctor", config)
+    assert status == 0, shown
+    checks = [line.split(":")[0].split() for line in shown.splitlines()]
+    names = ["store", "corpus", "queries", "qrels", "embed.model", "rerank.model", "faiss", "ray", "disk"]
+    assert checks == [["ok", name] for name in names]
+
+
+@pytest.mark.cluster
+def test_the_doctor_shows_every_failure_at_once(command, config, inputs, tmp_path, local_ray):
+    broken = ("--set", f"corpus.path={inputs}/nothing.parquet", "--set", f"rerank.model={tmp_path}/nothing")
+    status, shown = command("doctor", config, *broken)
+    failed = [line for line in shown.splitlines() if line.startswith("FAIL")]
+    assert status == 2 and len(failed) == 2
+    assert failed[0] == f"FAIL corpus: {inputs}/nothing.parquet does not exist: correct corpus.path."
+    assert failed[1].startswith(f"FAIL rerank.model: rerank.model: no model folder at '{tmp_path}/nothing'")
