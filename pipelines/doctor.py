@@ -50,7 +50,7 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
         return Check(name, True, look())
     except Exception as error:  # noqa: BLE001 - a doctor reports what it finds and goes on to the next organ
         told = next((str(link) for link in chain(error) if isinstance(link, UserError)), f"{type(error).__name__}: {error}")
-        return Check(name, False, told)
+        return Check(name, False, told.removeprefix(f"{name}: "))
 
 
 def _store(config: Config) -> str:

@@ -98,12 +98,12 @@ def _operators(job: Job, place: Workplace) -> Sequence[Operator]:
 def reading_operator(spec: InputConfig, job: Job, role: str, place: Workplace, only: frozenset[str] | None = None) -> Operator:
     """Reads input files. Its CPU share differs from its neighbours', so that Ray keeps it apart."""
     arguments = {"spec": spec, "s3": job.config.s3, "role": role, "place": place, "only": only}
-    return Operator(Reader, arguments, _key("read", role, place.folder, spec, sorted(only or ())), cpus=0.25, tasks=2)
+    return Operator(Reader, arguments, cpus=0.25, tasks=2)
 
 
 def tokenizing_operator(spec: EncoderSpec, queries: bool, tasks: int) -> Operator:
     """Tokenises on CPUs."""
-    return Operator(Tokenizer, {"spec": spec, "queries": queries}, _key("tokenize", queries, spec.config), cpus=0.5, tasks=tasks)
+    return Operator(Tokenizer, {"spec": spec, "queries": queries}, cpus=0.5, tasks=tasks)
 
 
 def embedding_operator(
@@ -111,13 +111,13 @@ def embedding_operator(
 ) -> Operator:
     """Embeds in a pool of actors that hold the model."""
     arguments = {"spec": spec, "place": place, "dtype": dtype, "token_vectors": token_vectors}
-    return Operator(Embedder, arguments, "", cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool))
+    return Operator(Embedder, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool))
 
 
 def writing_operator(place: Workplace, table: str, stage: str, hash_ids: bool = False) -> Operator:
     """Stores and commits; counts into Ray's metrics."""
     arguments = {"place": place, "table": table, "hash_ids": hash_ids, "count": StageCounters(stage)}
-    return Operator(Writer, arguments, _key("write", place.folder, table), cpus=0.3, tasks=2)
+    return Operator(Writer, arguments, cpus=0.3, tasks=2)
 
 
 def finish(job: Job, stage: Stage, items: Sequence[Item]) -> None:
@@ -152,7 +152,3 @@ def check_rejects(records: Sequence[CommitRecord], spec: InputConfig, role: str,
             f"allows {spec.max_reject_share:.1%}): "
             f"{most}. See the rejects files in the store; mend the input or {role}.columns, or raise the share."
         )
-
-
-def _key(*parts: object) -> str:
-    return fingerprint([str(part) for part in parts])

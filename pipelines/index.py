@@ -1,6 +1,5 @@
 """Committed vectors in, a published version out: find repeated ids, train once, build segments in parallel, publish."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -67,9 +66,8 @@ def _train(job: Job, embedding: Embedding, plan: IndexPlan, pieces: list[Piece])
     config, place = job.config.index, job.place("quantizers")
     sample = [[piece.plain() for piece in pieces], config.train_rows, config.seed, embedding.fingerprint] if plan.trained else []
     unit = fingerprint([_build_facts(plan), sample])
-    operator = Operator(
-        Trainer, {"place": place, "plan": plan, "train_rows": config.train_rows, "seed": config.seed}, unit, cpus=1.0, tasks=1
-    )
+    arguments = {"place": place, "plan": plan, "train_rows": config.train_rows, "seed": config.seed}
+    operator = Operator(Trainer, arguments, cpus=1.0, tasks=1)
     header = {"units": [unit], "pieces": [piece.plain() for piece in pieces] if plan.trained else []}
     finish(job, Stage("train", [operator], place), [Item((unit,), Parcel(header))])
     return read_commits(job.store, place.folder, [unit])[0].files["template"]
@@ -81,7 +79,7 @@ def _build(job: Job, embedding: Embedding, plan: IndexPlan, template: DataFile, 
     plans = [[piece.plain() for piece in pieces] for pieces in segments]
     names = [fingerprint([_build_facts(plan), template.sha256, dtype, config.recall_queries, _identity(pieces)]) for pieces in segments]
     arguments = {"place": place, "plan": plan, "config": config, "dtype": dtype, "normalized": job.config.embed.normalize}
-    operator = Operator(Indexer, arguments, fingerprint([names, json.dumps(asdict(plan))]), cpus=1.0, tasks=config.builders)
+    operator = Operator(Indexer, arguments, cpus=1.0, tasks=config.builders)
     items = [
         Item((name,), Parcel({"units": [name], "pieces": pieces, "template": asdict(template)}))
         for name, pieces in zip(names, plans, strict=True)

@@ -3,6 +3,7 @@
 Tasks keep their worker object for the life of the Ray worker process, so a tokenizer is loaded once per process.
 """
 
+import secrets
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,24 +19,28 @@ from configs.schema import PoolConfig
 warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
 warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")  # a plan of few units is no mistake
 
+# Calls to an actor that is being restarted elsewhere fail every second or two, and finding a node dead takes up to 14 s.
+# A row that kills its worker is bounded by the restarts, whatever the calls.
+_PATIENCE = 10
+
 _kept: dict[str, Any] = {}  # per worker process: workers by operator key
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One worker class of a stage. With a pool it runs as actors, else as tasks (at most `tasks` at once).
+    """One worker class of a stage and its arguments. With a pool it runs as actors, else as tasks (at most `tasks` at once).
 
     `cpus` also decides fusion: Ray fuses neighbours of equal needs, so operators that must stay apart differ in it.
     """
 
     worker: type
     arguments: dict[str, Any]
-    key: str
     cpus: float
     pool: PoolConfig | None = None
     gpus: float = 0.0
     tasks: int = 4
-    options: dict[str, Any] = field(default_factory=dict)
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    """This very operator: a Ray worker process that outlives it must not take its worker object for another's."""
 
     def build(self) -> Any:
         """A worker in this process."""
@@ -59,7 +64,7 @@ def attach(dataset: ray.data.Dataset, operator: Operator, retries: int) -> ray.d
         fn_constructor_kwargs=operator.arguments,
         compute=strategy,
         max_restarts=retries,
-        max_task_retries=retries,
+        max_task_retries=_PATIENCE * retries,
         **common,
     )
 

@@ -141,7 +141,7 @@ def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
     tail = _ranking_operators(asking, place)
     if kept:
         records = read_commits(job.store, f"{job.folder}/candidates", [asking.candidate_names[i] for i in kept])
-        reader = Operator(CandidateReader, {"place": place}, place.folder, cpus=0.25, tasks=2)
+        reader = Operator(CandidateReader, {"place": place}, cpus=0.25, tasks=2)
         names = [asking.ranking_names[i] for i in kept]
         items = [Item((name,), CandidateReader.start(name, record)) for name, record in zip(names, records, strict=True)]
         finish(job, Stage("rerank", [reader, *tail], place), items)
@@ -153,7 +153,7 @@ def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
 def _stream(asking: Asking, units: Sequence[Any], tail: list[Operator]) -> None:
     job = asking.job
     place, candidates = job.place(f"{job.folder}/rankings"), job.place(f"{job.folder}/candidates")
-    keep = [Operator(CandidateWriter, {"place": candidates, "names": _renamed(asking)}, candidates.folder, cpus=0.35, tasks=2)]
+    keep = [Operator(CandidateWriter, {"place": candidates, "names": _renamed(asking)}, cpus=0.35, tasks=2)]
     with ExitStack() as stack:
         head = _finding(asking, stack, place.folder)
         if head:
@@ -184,7 +184,7 @@ def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
         job.display.say("search: the index is larger than the memory for it, so it goes shard by shard")
         embedding, ask = [], _swept(asking, names)
     arguments = {"ask_all": ask, "k": job.config.search.top_k}
-    return [read, *embedding, Operator(Search, arguments, fingerprint([folder, id(ask)]), cpus=0.2, tasks=2)]
+    return [read, *embedding, Operator(Search, arguments, cpus=0.2, tasks=2)]
 
 
 def _swept(asking: Asking, names: list[str]) -> AskAll:
@@ -207,13 +207,12 @@ def _ranking_operators(asking: Asking, place: Any) -> list[Operator]:
     job, spec = asking.job, asking.spec
     source = PassageSource(job.store, asking.manifest.segments)
     depth = (spec.config.depth if spec else 0) or job.config.search.top_k
-    key = fingerprint([asking.rankings, place.folder])
-    operators = [Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, key, cpus=0.5, tasks=2)]
+    operators = [Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, cpus=0.5, tasks=2)]
     if spec is not None:
         pool = spec.config.workers
         arguments = {"spec": spec, "place": place, "source": source, "depth": depth}
-        operators.append(Operator(Reranker, arguments, "", cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool)))
-    return [*operators, Operator(Ranker, {}, "ranker", cpus=0.2, tasks=2), writing_operator(place, "rankings", "rerank")]
+        operators.append(Operator(Reranker, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool)))
+    return [*operators, Operator(Ranker, {}, cpus=0.2, tasks=2), writing_operator(place, "rankings", "rerank")]
 
 
 def _checked(asking: Asking, records: list[CommitRecord]) -> list[CommitRecord]:

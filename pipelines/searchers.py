@@ -98,7 +98,7 @@ def sweep(job: Job, manifest: Manifest, queries: Sequence[CommitRecord], names: 
     at_once = max(1, int(memory_budget(job.config.search.memory_gb, job.cluster) // max(1, largest)))
     identity = fingerprint([manifest.content, k, [[r.unit, r.files["data"].sha256] for r in asked]])
     arguments = {"place": place, "queries": [r.files["data"] for r in asked], "plan": index_plan(manifest), "k": k, "threads": cores()}
-    operator = Operator(Sweeper, arguments, identity, cpus=1.0, tasks=at_once)
+    operator = Operator(Sweeper, arguments, cpus=1.0, tasks=at_once)
     units = [fingerprint([identity, ordinal]) for ordinal in range(len(manifest.segments))]
     items = []
     for ordinal, (name, entry) in enumerate(zip(units, manifest.segments, strict=True)):

@@ -4,6 +4,7 @@ Starting and resuming are the same code: what has a commit record is left out. W
 than Ray may retry, the units then being computed are tried alone (`isolation`), and the stream goes on.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -67,15 +68,24 @@ def run_stage(stage: Stage, items: Sequence[Item], config: RayConfig, on_receipt
     while left:
         wave = _first_units(left, config.wave_units)
         finished = len(done)
-        try:
-            for header in _receipts(stage, wave, config):
-                on_receipt(header)
-        except _DEATHS as death:
+        death = _stream_wave(stage, wave, config, on_receipt)
+        if death:
+            gc.collect()  # the aborted execution's actors go with its last reference, and their CPUs and GPUs come free
             _try_suspects(stage, wave, death, on_receipt)
         done = committed_units(stage.place.store, stage.place.folder)
         left = _remaining(items, done)
         if left and len(done) == finished:
             raise RuntimeError(f"stage {stage.name} committed nothing in a whole pass, with {len(left)} parcels left")
+
+
+def _stream_wave(stage: Stage, wave: Sequence[Item], config: RayConfig, on_receipt: Receipt) -> str:
+    """Stream some items; returns the name of the death that ended it early, or nothing."""
+    try:
+        for header in _receipts(stage, wave, config):
+            on_receipt(header)
+    except _DEATHS as death:
+        return type(death).__name__
+    return ""
 
 
 def _receipts(stage: Stage, wave: Sequence[Item], config: RayConfig) -> Iterable[dict]:
@@ -85,7 +95,7 @@ def _receipts(stage: Stage, wave: Sequence[Item], config: RayConfig) -> Iterable
     context.execution_no_progress_timeout_s = int(config.no_progress_s)
     context.max_consecutive_actor_init_deaths = config.retries
     for name in ("ray.data", "ray.data._internal"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it would say is raised all the same
     rows = [item.parcel.pack() for item in wave]
     dataset: ray.data.Dataset = ray.data.from_arrow(rows)
     for operator in stage.operators:
@@ -95,13 +105,13 @@ def _receipts(stage: Stage, wave: Sequence[Item], config: RayConfig) -> Iterable
         yield Parcel.unpack(batch).header
 
 
-def _try_suspects(stage: Stage, wave: Sequence[Item], death: BaseException, on_receipt: Receipt) -> None:
+def _try_suspects(stage: Stage, wave: Sequence[Item], death: str, on_receipt: Receipt) -> None:
     """Units that had begun without a commit are tried alone; if none had begun, every unfinished one of the wave is."""
     done = committed_units(stage.place.store, stage.place.folder)
     unfinished = [single for item in _remaining(wave, done) for single in _split(item)]
     begun = {unit for unit, _ in attempts(stage.place.store, stage.place.folder)}
     suspects = [item for item in unfinished if item.units[0] in begun] or unfinished
-    logger.warning("A worker of stage %s died too often (%s); trying %d units alone.", stage.name, type(death).__name__, len(suspects))
+    logger.warning("A worker of stage %s died too often (%s); trying %d units alone.", stage.name, death, len(suspects))
     for item in suspects:
         on_receipt(finish_alone(list(stage.operators), item.parcel, stage.name))
 

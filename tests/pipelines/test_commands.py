@@ -218,4 +218,4 @@ def test_the_doctor_shows_every_failure_at_once(command, config, inputs, tmp_pat
     failed = [line for line in shown.splitlines() if line.startswith("FAIL")]
     assert status == 2 and len(failed) == 2
     assert failed[0] == f"FAIL corpus: {inputs}/nothing.parquet does not exist: correct corpus.path."
-    assert failed[1].startswith(f"FAIL rerank.model: rerank.model: no model folder at '{tmp_path}/nothing'")
+    assert failed[1].startswith(f"FAIL rerank.model: no model folder at '{tmp_path}/nothing'")
