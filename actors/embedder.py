@@ -5,18 +5,20 @@ ids, and with `token_vectors` (large_binary, float16 [tokens, d] row-major) wher
 """
 
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from actors.faults import crash_if_told
 from actors.loading import EncoderSpec
-from actors.models.encoder import EncodedTexts
 from actors.models.tokens import TokenBatch
 from actors.parcels import Parcel
 from actors.reader import Workplace
 from actors.storage.commits import begin
+
+if TYPE_CHECKING:  # torch loads where a model does, not in every process that names this class
+    from actors.models.encoder import EncodedTexts
 
 
 class Embedder:
@@ -42,12 +44,12 @@ class Embedder:
         work = {"tokens": encoded.tokens, "padded_tokens": encoded.padded_tokens, "embed_seconds": time.perf_counter() - started}
         return parcel.replace({"counts": {**header["counts"], **work}}, passages=table).pack()
 
-    def _vectors(self, encoded: EncodedTexts) -> pa.FixedSizeListArray:
+    def _vectors(self, encoded: "EncodedTexts") -> pa.FixedSizeListArray:
         values = np.ascontiguousarray(encoded.dense.astype(self._dtype)).reshape(-1)
         return pa.FixedSizeListArray.from_arrays(pa.array(values), self._encoder.dimension)
 
 
-def _token_vectors(encoded: EncodedTexts) -> pa.Array:
+def _token_vectors(encoded: "EncodedTexts") -> pa.Array:
     assert encoded.multi_vector is not None
     rows = [vectors.astype(np.float16, copy=False) for vectors in encoded.multi_vector]
     sizes = np.fromiter((row.nbytes for row in rows), np.int64, len(rows))

@@ -5,26 +5,29 @@ each query); the tokens are gone.
 """
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from actors.faults import crash_if_told
 from actors.loading import RerankerSpec
-from actors.models.cross_encoder import CrossEncoder
-from actors.models.late_interaction import LateInteraction
 from actors.models.tokens import TokenBatch
 from actors.opening import PassageSource
 from actors.parcels import Parcel
 from actors.reader import Workplace
 from actors.storage.commits import begin
 
+if TYPE_CHECKING:  # torch loads where a model does, not in every process that names this class
+    from actors.models.late_interaction import LateInteraction
+
 
 class Reranker:
     """Scores the first `depth` candidates of every query of a unit with a cross-encoder or by late interaction."""
 
     def __init__(self, spec: RerankerSpec, place: Workplace, source: PassageSource, depth: int) -> None:
-        self._model, self._place, self._source, self._depth = spec.reranker(), place, source, depth
+        self._place, self._source, self._depth, self._kind = place, source, depth, spec.kind
+        self._model: Any = spec.reranker()  # a CrossEncoder or a LateInteraction, by kind
         self._stored, self._normalize = spec.uses_stored_vectors, spec.config.normalize
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -44,11 +47,11 @@ class Reranker:
         return out.pack()
 
     def _scores(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
-        if isinstance(self._model, CrossEncoder):
+        if self._kind == "cross_encoder":
             return self._model.score_tokens(queries, TokenBatch.from_arrow(unique["input_ids"], 0), pairs, self._normalize)
         return self._late(self._model, queries, unique, pairs)
 
-    def _late(self, model: LateInteraction, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
+    def _late(self, model: "LateInteraction", queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
         query_vectors = model.token_vectors(queries)
         if not self._stored:
             return model.score_vectors(

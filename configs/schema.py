@@ -122,7 +122,7 @@ class EncoderConfig(Section):
     passage_instruction: str | None = None
     """Put before every passage; BGE models use none."""
     batch_tokens: int = execution(0, ge=0)
-    """Tokens of one forward pass, padding counted; 0 chooses by device (4,096 on CPU, where activations stay in cache)."""
+    """Tokens of one forward pass, padding counted; 0 chooses by device (2,048 on CPU, where activations stay in cache)."""
 
 
 class EmbedConfig(EncoderConfig):

@@ -84,7 +84,8 @@ class Display:
                 task = bars.add_task(name, total=units, completed=resumed, line="")
                 yield Reporter(state, lambda: bars.update(task, completed=state.done, line=state.line()))
         else:
-            yield Reporter(state, _Throttled(lambda: self.say(state.line())))
+            spoken = _Throttled(lambda: self.say(state.line()))
+            yield Reporter(state, lambda: spoken() if state.done < state.units else None)  # the last line comes below
         self.say(state.line())
 
 

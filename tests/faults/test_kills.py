@@ -17,6 +17,7 @@ import pytest
 
 from actors.storage.commits import attempts
 from actors.storage.local_store import LocalStore
+from configs.load import build_config
 from configs.schema import Config
 from tests.jobs import command, environment, indexed_ids, make_corpus, raytrieve, read_rankings, tiny_config, tiny_settings, write_config
 
@@ -162,25 +163,18 @@ def test_a_killed_node_costs_no_rows(inputs, reference, tmp_path):
     check_complete(tiny_config(inputs, store, **sections), reference)
 
 
-def test_a_row_that_kills_its_worker_ends_in_the_rejects_and_the_rest_completes(inputs, tmp_path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(inputs / "corpus.parquet")
-    texts = table["text"].to_pylist()
-    texts[333] += " kumquat"
-    (tmp_path / "in").mkdir()
-    pq.write_table(table.set_column(1, "text", pa.array(texts)), tmp_path / "in" / "corpus.parquet")
-    corpus = {"path": str(tmp_path / "in" / "corpus.parquet")}
-    sections = {**SECTIONS, "corpus": corpus, "queries": {"path": str(inputs / "queries.jsonl"), "qrels": None}, "ray": {"retries": 1}}
-    path = write_config(tmp_path / "job.yaml", tiny_settings(inputs, tmp_path / "store", **sections))
-    done = raytrieve("run", str(path), env={"RAYTRIEVE_TEST_POISON": "kumquat"})
+def test_a_row_that_kills_its_worker_ends_in_the_rejects_and_the_rest_completes(tmp_path):
+    rows = [{"_id": f"p{i}", "text": f"panda bear {i}" + " kumquat" * (i == 33)} for i in range(48)]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sections = {"corpus": {"path": str(tmp_path / "corpus.jsonl"), "columns": {}, "max_reject_share": 0.1}, "embed": {"unit_rows": 8}}
+    settings = {**tiny_settings(tmp_path, tmp_path / "store", ray={"retries": 1}, **sections), "queries": None, "rerank": None}
+    done = raytrieve("run", str(write_config(tmp_path / "job.yaml", settings)), env={"RAYTRIEVE_TEST_POISON": "kumquat"})
     assert done.returncode == 0, done.stderr
-    config = tiny_config(inputs, tmp_path / "store", **sections)
-    assert sorted(indexed_ids(config)) == [f"p{i:05d}" for i in range(PASSAGES) if i != 333]
+    config = build_config(settings, "test")
+    assert sorted(indexed_ids(config)) == sorted(f"p{i}" for i in range(48) if i != 33)
     (listed,) = (tmp_path / "store").rglob("rejects-corpus.jsonl")
     (reject,) = [json.loads(line) for line in listed.read_text().splitlines()]
-    assert reject["id"] == "p00333" and reject["row"] == 333 and "killed its worker" in reject["reason"]
+    assert reject["id"] == "p33" and reject["row"] == 33 and "killed its worker" in reject["reason"]
 
 
 def workers_of(driver: int, name: str) -> Iterator[int]:

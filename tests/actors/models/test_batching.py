@@ -60,5 +60,5 @@ def test_other_errors_are_not_taken_for_memory():
 
 
 def test_budgets_and_waste():
-    assert (default_budget("cpu"), default_budget("cuda")) == (4096, 32768)
+    assert (default_budget("cpu"), default_budget("cuda")) == (2048, 32768)
     assert padding_ratio(30, 20) == 1.5 and padding_ratio(0, 0) == 1.0
