@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
+from actors.index.devices import gpu_available
 from actors.index.hits import Hits, empty_hits, merge_hits
 from actors.index.kinds import IndexPlan
 from actors.opening import open_segment
@@ -36,7 +37,9 @@ class Searcher:
         gpu: bool = False,
     ) -> None:
         faiss.omp_set_num_threads(max(1, threads))
-        self._open = {ordinal: open_segment(store, entry, plan, ordinal, gpu) for ordinal, entry in sorted(segments.items())}
+        self._open = {
+            ordinal: open_segment(store, entry, plan, ordinal, gpu and gpu_available()) for ordinal, entry in sorted(segments.items())
+        }
         self._deleted = {o: np.array(sorted(deletions[e.segment]), np.int64) for o, e in segments.items() if deletions.get(e.segment)}
 
     def search(self, vectors: np.ndarray, k: int) -> Hits:

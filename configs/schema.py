@@ -187,8 +187,8 @@ class SearchConfig(Section):
     """Memory for resident segments over the cluster, in GB; 0 takes half of what Ray sees. Less than the index: shard by shard."""
     searchers: int = execution(1, ge=1)
     """Actors that the resident segments are spread over."""
-    searcher_gpus: float = execution(0.0, ge=0)
-    """GPUs of one searcher, for faiss-gpu; 0 searches on CPUs, which leaves the GPUs to the models."""
+    searcher_gpus: float | None = execution(None, ge=0)
+    """GPUs of one searcher; none takes a quarter where faiss-gpu and a GPU are there; 0 leaves the GPUs to the models."""
     workers: PoolConfig = PoolConfig(gpus=0.25)
     """Actors that embed the queries."""
 

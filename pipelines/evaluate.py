@@ -24,6 +24,7 @@ from pipelines.judgements import load_judgements
 
 Ranked = dict[str, list[tuple[str, float]]]
 _SAMPLE = 10_000  # queries whose scores the report's histograms show
+_MANY = 100_000  # queries past which only the judged ones and the sample are held in the driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,10 @@ class Results:
 
     retrieved: Ranked
     reranked: Ranked | None
-    queries: tuple[str, ...]
+    queries: int
+    """Queries ranked, whether held here or not."""
+    partial: bool = False
+    """Whether only the judged queries and a sample are held: the rest is in the committed rankings alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +49,22 @@ class Evaluation:
 
 
 def read_results(job: Job, records: Sequence[CommitRecord], reranked: bool) -> Results:
-    """Read committed rankings back, verified, in query order."""
-    before: Ranked = {}
+    """Read committed rankings back, verified, in query order. Of very many queries, those that are judged and a sample."""
+    judged = load_judgements(job.config) or {}
+    many = sum(record.counts["rows"] for record in records) > _MANY
+    before: dict[str, list[tuple[int, str, float]]] = {}
     after: Ranked = {}
+    columns = ["query_id", "passage_id", "score", "retrieval_rank", "retrieval_score"]
     for record in records:
-        columns = ["query_id", "passage_id", "rank", "score", "retrieval_rank", "retrieval_score"]
         table = pq.read_table(read_verified(job.store, record.files["data"]), columns=columns)
-        for query, passage, _, score, _, retrieval_score in zip(*(table[c].to_pylist() for c in columns), strict=True):
-            before.setdefault(query, []).append((passage, retrieval_score))
+        for query, passage, score, place, similarity in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            if many and len(after) >= _SAMPLE and query not in judged and query not in after:
+                continue
+            before.setdefault(query, []).append((place, passage, similarity))
             after.setdefault(query, []).append((passage, score))
-        order = dict(
-            zip(
-                zip(table["query_id"].to_pylist(), table["passage_id"].to_pylist(), strict=True),
-                table["retrieval_rank"].to_pylist(),
-                strict=True,
-            )
-        )
-        for query in set(table["query_id"].to_pylist()):
-            before[query].sort(key=lambda hit: order[query, hit[0]])
-    return Results(before, after if reranked else None, tuple(before))
+    retrieved = {query: [(passage, similarity) for _, passage, similarity in sorted(hits)] for query, hits in before.items()}
+    queries = int(sum(record.counts["rows"] for record in records))
+    return Results(retrieved, after if reranked else None, queries, partial=len(after) < queries and many)
 
 
 def check_judgements(job: Job, manifest: Manifest) -> None:
@@ -92,7 +93,7 @@ def evaluate_run(job: Job, results: Results) -> Evaluation | None:
             job.store.put(f"{job.folder}/reranked.trec", format_run(results.reranked, "reranked"))
     if qrels is None or config.queries is None:
         return None
-    check_query_ids(qrels, set(results.queries), str(config.queries.qrels))
+    check_query_ids(qrels, set(results.retrieved), str(config.queries.qrels))
     job.store.put(f"{job.folder}/qrels.tsv", write_qrels(qrels))
     before = evaluate(results.retrieved, qrels, config.evaluate.cuts)
     if results.reranked is None:

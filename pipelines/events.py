@@ -12,15 +12,16 @@ from typing import Any
 from actors.storage.objects import Store
 
 _EVERY_S = 5.0  # seconds between rewrites while units finish
+_LINES = 2000  # events of one object, so that a rewrite stays small however long the run
 
 
 class EventLog:
     """The events of one driver process."""
 
     def __init__(self, store: Store, folder: str) -> None:
-        self._store = store
+        self._store, self._folder = store, folder
         self._process = secrets.token_hex(4)
-        self._key = f"{folder}/events/{int(time.time() * 1000):013d}-{self._process}.jsonl"
+        self._key = self._new_key()
         self._lines: list[str] = []
         self._written = 0.0
 
@@ -35,6 +36,11 @@ class EventLog:
         if self._lines:
             self._store.put(self._key, ("\n".join(self._lines) + "\n").encode())
         self._written = time.monotonic()
+        if len(self._lines) >= _LINES:
+            self._key, self._lines = self._new_key(), []
+
+    def _new_key(self) -> str:
+        return f"{self._folder}/events/{int(time.time() * 1000):013d}-{self._process}-{secrets.token_hex(2)}.jsonl"
 
 
 def read_events(store: Store, folder: str) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def make_report(
         stages=stage_facts(events),
         segments=tuple(_segment(entry) for entry in manifest.segments),
         rejects=rejects,
-        queries=len(results.queries) if results else 0,
+        queries=results.queries if results else 0,
         passages=manifest.rows,
         config=job.config.model_dump(mode="json"),
         environment=environment(job),
@@ -80,6 +80,8 @@ def wall_seconds(events: Sequence[dict[str, Any]]) -> float:
 def _notes(results: Results | None, evaluation: Evaluation | None) -> Iterator[str]:
     if results is not None and not has_plain_ids(results):
         yield "Some ids hold blanks, so no TREC run files were written; the rankings have everything."
+    if results is not None and results.partial:
+        yield "There are very many queries: run files and score plots hold the judged ones and a sample; the rankings have all."
     if evaluation is not None and evaluation.retrieved.unanswered:
         yield f"{evaluation.retrieved.unanswered} judged queries had no result and count 0 in every mean."
 

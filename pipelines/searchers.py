@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import ray
 
+from actors.index.devices import built_for_gpu
 from actors.index.hits import Hits
 from actors.index.kinds import IndexPlan
 from actors.indexer import PASSAGES, TOKENS
@@ -59,6 +60,13 @@ def memory_budget(memory_gb: float, cluster: Cluster) -> float:
     return memory_gb * (1 << 30) if memory_gb else cluster.memory / 2
 
 
+def _searcher_gpus(job: Job) -> float:
+    wanted = job.config.search.searcher_gpus
+    if wanted is None:
+        return 0.25 if job.cluster.gpus and built_for_gpu() else 0.0
+    return wanted
+
+
 def _least_searchers(manifest: Manifest) -> int:
     """Actors needed so that each one's share fits on the largest node, with some room for the others on it."""
     largest = max(node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"])
@@ -74,11 +82,12 @@ def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
     for ordinal, entry in sorted(enumerate(manifest.segments), key=lambda item: -resident_bytes(item[1])):
         min(shares, key=lambda share: sum(map(resident_bytes, share.values())))[ordinal] = entry
     handles: list[Any] = []
+    gpus = _searcher_gpus(job)
     try:
         for share in shares:
             memory = sum(map(resident_bytes, share.values()))
-            options = {"num_cpus": 0.5, "num_gpus": config.searcher_gpus, "memory": memory, "max_restarts": 3, "max_task_retries": 3}
-            arguments = (job.store, share, index_plan(manifest), manifest.deletions, cores(), config.searcher_gpus > 0)
+            options = {"num_cpus": 0.5, "num_gpus": gpus, "memory": memory, "max_restarts": 3, "max_task_retries": 30}
+            arguments = (job.store, share, index_plan(manifest), manifest.deletions, cores(), gpus > 0)
             handles.append(ray.remote(Searcher).options(**options).remote(*arguments))
         ray.get([handle.ready.remote() for handle in handles])
         yield ResidentSegments(handles)

@@ -68,12 +68,17 @@ def run_stage(stage: Stage, items: Sequence[Item], config: RayConfig, on_receipt
     while left:
         wave = _first_units(left, config.wave_units)
         finished = len(done)
-        death = _stream_wave(stage, wave, config, on_receipt)
+
+        def count(receipt: dict) -> None:
+            done.add(receipt["unit"])  # noqa: B023 - called within this turn only
+            on_receipt(receipt)
+
+        death = _stream_wave(stage, wave, config, count)
         if death:
             gc.collect()  # the aborted execution's actors go with its last reference, and their CPUs and GPUs come free
-            _try_suspects(stage, wave, death, on_receipt)
-        done = committed_units(stage.place.store, stage.place.folder)
-        left = _remaining(items, done)
+            _try_suspects(stage, wave, death, count)
+            done |= committed_units(stage.place.store, stage.place.folder)
+        left = _remaining(left, done)
         if left and len(done) == finished:
             raise RuntimeError(f"stage {stage.name} committed nothing in a whole pass, with {len(left)} parcels left")
 

@@ -10,9 +10,14 @@ GPU_FETCH_LIMIT = 2048
 """Most candidates and lists of one GPU search."""
 
 
+def built_for_gpu() -> bool:
+    """Whether this FAISS is faiss-gpu."""
+    return hasattr(faiss, "get_num_gpus") and hasattr(faiss, "StandardGpuResources")
+
+
 def gpu_available() -> bool:
     """Whether this FAISS was built for GPUs and sees one."""
-    return hasattr(faiss, "get_num_gpus") and hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0
+    return built_for_gpu() and faiss.get_num_gpus() > 0
 
 
 class GpuIndex:
@@ -21,7 +26,7 @@ class GpuIndex:
     def __init__(self, index: faiss.Index, nprobe: int) -> None:
         """Copies `index`; `nprobe` lists are visited per query. Raises RuntimeError without a GPU or for a type that GPUs do not run."""
         if not gpu_available():
-            raise RuntimeError("FAISS sees no GPU: install faiss-gpu on a GPU node, or set index.use_gpu to never")
+            raise RuntimeError("FAISS sees no GPU: install faiss-gpu on a GPU node, or set search.searcher_gpus to 0")
         self.resources = faiss.StandardGpuResources()
         self.index = faiss.index_cpu_to_gpu(self.resources, 0, index)
         if nprobe:

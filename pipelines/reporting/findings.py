@@ -61,7 +61,7 @@ def scores_finding(document: Document, which: str) -> str:
 def scores_caption(document: Document, which: str) -> str:
     """What the scores of `which` mean and what they do not, with the measured numbers."""
     scores = document["score_distribution"][which]
-    opening = _similarity_caption(scores) if which == "retrieved" else _reranker_caption(scores)
+    opening = _similarity_caption(scores) if which == "retrieved" else _reranker_caption(scores, document["config"].get("rerank") or {})
     return f"{opening} {_threshold_caption(scores)}"
 
 
@@ -109,8 +109,12 @@ def _similarity_caption(scores: dict[str, Any]) -> str:
     return f"{measured} The range depends on how the model was trained: compare scores of one model only, and trust their order."
 
 
-def _reranker_caption(scores: dict[str, Any]) -> str:
-    unit = "between 0 and 1 (sigmoid)" if scores["p1"] >= 0 and scores["p99"] <= 1 else "raw outputs of the model, without a fixed range"
+def _reranker_caption(scores: dict[str, Any], config: dict[str, Any]) -> str:
+    unit = "raw outputs of the model, without a fixed range"
+    if config.get("kind") == "late_interaction":
+        unit = "the mean over the query's tokens of their best cosine with a token of the passage (MaxSim), at most 1"
+    if config.get("normalize"):
+        unit = "sigmoids, between 0 and 1"
     median = f"the median is {value(scores['p50'])} ({value(scores['first']['p50'])} at rank 1)"
     return f"Scores are {unit}; {median}. They order the passages of one query."
 
