@@ -20,7 +20,7 @@ check: $(VENV)/.test
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+	$(BIN)/python -m pytest --durations=15
 
 chaos: $(VENV)/.test ## every kill of the kill test, not only CI's sample (bounded: about 40 minutes)
 	$(BIN)/python -m pytest tests/faults --all-kills

@@ -12,6 +12,7 @@ _RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_prestart_worker_first_driver": "0",  # a Python per logical CPU before there is work costs seconds on a small machine
 }
 if "ray" not in sys.modules:
     for _name, _value in _RAY.items():
