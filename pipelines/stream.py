@@ -21,6 +21,7 @@ from pipelines.isolation import finish_alone
 from pipelines.operators import Operator, attach
 
 logger = logging.getLogger(__name__)
+_IN_FLIGHT = 0.2  # share of the object store that waiting units may fill: memory then depends little on the corpus
 _DEATHS = (
     ray.exceptions.RayActorError,
     ray.exceptions.WorkerCrashedError,
@@ -97,6 +98,7 @@ def _receipts(stage: Stage, wave: Sequence[Item], config: RayConfig) -> Iterable
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # a row is never split, so every unit travels as a block of its own, as soon as it is made
+    context.override_object_store_memory_limit_fraction = _IN_FLIGHT
     context.execution_no_progress_timeout_s = int(config.no_progress_s)
     context.max_consecutive_actor_init_deaths = config.retries
     for name in ("ray.data", "ray.data._internal"):
