@@ -103,13 +103,14 @@ def _judged(job: Job) -> frozenset[str]:
 
 def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> RerankerSpec:
     """The reranker as workers open it."""
-    kind = "cross_encoder" if check_reranker(config, job.config.s3).is_classifier else "late_interaction"
+    info = check_reranker(config, job.config.s3)
+    kind = "cross_encoder" if info.is_classifier else "late_interaction"
     digest = checkpoint_digest(checkpoint_folder(config.model, config.revision, job.config.s3))
     precision = resolve_precision(config.precision, config.device, job.cluster)
     facts = manifest.embedding
     same = kind == "late_interaction" and facts["store_token_vectors"] and facts["weights"] == digest and precision == facts["precision"]
-    prompt = check_reranker(config, job.config.s3).prompts.get("passage", "")
-    stored = bool(same and config.max_length in (None, facts["max_length"]) and facts["passage_instruction"] == prompt)
+    same_texts = config.max_length in (None, facts["max_length"]) and facts["passage_instruction"] == info.prompts.get("passage", "")
+    stored = bool(same and same_texts)
     return RerankerSpec(config, precision, job.config.s3, kind, stored, job.device(config), job.threads(config, config.workers))
 
 

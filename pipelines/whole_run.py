@@ -5,11 +5,11 @@ Every step starts from what is committed, so calling it again after a crash goes
 
 from collections.abc import Sequence
 
-from actors.storage.commits import CommitRecord
+from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.manifests import Manifest, newest_version, read_version
 from configs.errors import UserError
 from configs.schema import Config
-from pipelines.embed import describe_embedding, embed
+from pipelines.embed import describe_embedding, embed, plan_corpus
 from pipelines.evaluate import check_judgements, evaluate_run, read_results
 from pipelines.index import build_index
 from pipelines.job import Job, open_job
@@ -40,9 +40,6 @@ def embed_only(config: Config, display: Display | None = None) -> int:
 
 def index_only(config: Config, display: Display | None = None) -> Manifest:
     """The `index` stage alone, over what `embed` committed. Raises UserError while units are missing."""
-    from actors.storage.commits import committed_units, read_commits
-    from pipelines.embed import plan_corpus
-
     with open_job(config, display) as job:
         embedding = describe_embedding(job)
         names = [unit.unit_id for unit in plan_corpus(job)]
@@ -66,8 +63,6 @@ def rerank_only(config: Config, version: int | None = None, display: Display | N
 
 def evaluate_only(config: Config, version: int | None = None, display: Display | None = None) -> Report:
     """The `evaluate` stage alone, over committed rankings, with the report."""
-    from actors.storage.commits import committed_units, read_commits
-
     with open_job(config, display) as job:
         asking = _asking(job, version)
         folder = f"{job.folder}/rankings"
