@@ -11,27 +11,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from actors.models.batching import pad_rows, run_with_budget
+from actors.models.backbones import Bert, Tensors, pack
+from actors.models.backbones.heads import ClassificationHead
+from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest, choose_reranker_kind, read_description
 from actors.models.pairs import index_pairs, sigmoid
 from actors.models.precision import Placement
 from actors.models.text_tokenizer import PairTokenizer
-from actors.models.tokens import TokenBatch
-from actors.models.weights import check_lengths, load_weights, model_inputs, to_device
+from actors.models.tokens import TokenBatch, check_lengths
 
 
 class CrossEncoder:
     """A reranker on one device. Raises UserError on a checkpoint without a head of one label, or with incomplete weights."""
 
     def __init__(self, folder: Path, pair_tokenizer: PairTokenizer, placement: Placement) -> None:
-        from transformers import AutoModelForSequenceClassification
-
         info = read_description(folder)
         choose_reranker_kind(info, "cross_encoder")
         self.pair_tokenizer, self.folder = pair_tokenizer, folder
         self.device, self.dtype, self.batch_tokens = placement.device, placement.dtype, placement.batch_tokens
         self._info = info
-        self._model = load_weights(AutoModelForSequenceClassification, info, placement)
+        tensors = Tensors(folder, self.device, self.dtype)
+        self._backbone = Bert(info.config, tensors)
+        self._head = ClassificationHead.take(info.model_type, self._backbone.prefix, tensors)
 
     @cached_property
     def digest(self) -> str:
@@ -64,9 +65,7 @@ class CrossEncoder:
 
     def _forward(self, ids: list[np.ndarray], types: list[np.ndarray]) -> torch.Tensor:
         """Logits, float32 [b], of joined pairs."""
-        tokens, every = TokenBatch.from_rows(ids), np.arange(len(ids))
-        padded, mask = pad_rows(tokens.values, tokens.offsets, every, self._info.pad_token_id)
-        inputs = model_inputs(padded, mask, self.device)
+        packed = pack(TokenBatch.from_rows(ids), np.arange(len(ids)), self.device)
         if self._info.token_types:
-            inputs["token_type_ids"] = to_device(pad_rows(np.concatenate(types), tokens.offsets, every, 0)[0], self.device)
-        return self._model(**inputs).logits.float().reshape(-1)
+            packed = packed.with_types(np.concatenate(types))
+        return self._head(self._backbone(packed, "first"))

@@ -19,7 +19,7 @@ class CheckpointInfo:
 
     `max_positions`: the most tokens of one input, special tokens counted. `pooling`: cls, mean or last. `sentence_max_length`:
     max_seq_length of sentence_bert_config.json. `normalize`: the checkpoint's own vectors have length 1. `prompts`: by role,
-    "query" and "passage". `token_types`: inputs carry token type ids.
+    "query" and "passage". `token_types`: inputs carry token type ids. `config`: config.json itself.
     """
 
     folder: Path
@@ -35,6 +35,7 @@ class CheckpointInfo:
     sentence_max_length: int | None
     normalize: bool
     prompts: Mapping[str, str]
+    config: Mapping[str, Any]
 
     @property
     def family(self) -> Family:
@@ -68,10 +69,11 @@ def read_description(folder: Path) -> CheckpointInfo:
         vocab_size=int(config["vocab_size"]),
         pad_token_id=pad,
         token_types=family.token_types and int(config.get("type_vocab_size", 2)) > 1,
-        pooling=_pooling(folder, modules),
+        pooling=_pooling(folder, modules) or ("last" if family.causal else "cls"),
         sentence_max_length=_optional_json(folder / "sentence_bert_config.json").get("max_seq_length"),
         normalize=not modules or "Normalize" in modules,
         prompts=_prompts(folder),
+        config=config,
     )
 
 
@@ -102,11 +104,12 @@ def _modules(folder: Path) -> dict[str, str]:
     return modules
 
 
-def _pooling(folder: Path, modules: dict[str, str]) -> str:
+def _pooling(folder: Path, modules: dict[str, str]) -> str | None:
+    """What the sentence-transformers files say; none where there are none."""
     path = folder / modules.get("Pooling", "1_Pooling") / "config.json"
     config = _optional_json(path)
     if not config:
-        return "cls"
+        return None
     named = config.get("pooling_mode")
     if named is None:
         flags = [key.removeprefix("pooling_mode_") for key, value in config.items() if key.startswith("pooling_mode_") and value is True]

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from actors.models.batching import pad_rows, run_with_budget
+from actors.models.backbones import Bert, Packed, Tensors, open_backbone, pack
+from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder
 from actors.models.families import POOLINGS
 from actors.models.precision import Placement
 from actors.models.text_tokenizer import TextTokenizer
-from actors.models.tokens import TokenBatch
-from actors.models.weights import check_lengths, load_weights, model_inputs
+from actors.models.tokens import TokenBatch, check_lengths
 from configs.errors import UserError
 
 OUTPUTS = ("dense", "multi_vector")
@@ -40,8 +40,8 @@ class EncodedTexts:
     """The vectors of n texts, in the order given.
 
     `dense`: float32 [n, d]. `multi_vector`: for each text float32 [tokens, d], its last hidden states with length 1, special
-    tokens included; none if not asked for. `sparse`: none for these families. `padded_tokens`: tokens computed, padding counted;
-    `tokens`: those given. `truncated`: texts that lost tokens.
+    tokens included; none if not asked for. `sparse`: none for these families. `padded_tokens`: tokens computed;
+    `tokens`: those given (the same: nothing is padded). `truncated`: texts that lost tokens.
     """
 
     dense: np.ndarray
@@ -56,8 +56,6 @@ class Encoder:
     """An embedding model on one device. Raises UserError on a reranker, an unknown pooling or output, or incomplete weights."""
 
     def __init__(self, folder: Path, tokenizer: TextTokenizer, placement: Placement, options: EncoderOptions | None = None) -> None:
-        from transformers import AutoModel
-
         options = options or EncoderOptions()
         info = read_description(folder)
         require_encoder(info)
@@ -66,8 +64,8 @@ class Encoder:
         self.pooling = _checked_pooling(info.pooling if options.pooling == "auto" else options.pooling)
         self.normalize, self.outputs = options.normalize, options.outputs
         self.device, self.dtype, self.batch_tokens = placement.device, placement.dtype, placement.batch_tokens
-        self._pad_id, self._limit = info.pad_token_id, info.max_positions
-        self._model = load_weights(AutoModel, info, placement, **info.family.encoder_arguments)
+        self._limit = info.max_positions
+        self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype))
 
     @cached_property
     def digest(self) -> str:
@@ -90,42 +88,43 @@ class Encoder:
         token_vectors: list[np.ndarray] | None = [np.empty(0)] * len(tokens) if "multi_vector" in outputs else None
 
         def step(rows: np.ndarray) -> None:
-            hidden, mask = self._forward(tokens, rows)
-            batches.append((rows, self._pool(hidden, mask)))
-            if token_vectors is not None:
-                for row, vectors in zip(rows, _token_vectors(hidden, mask), strict=True):
-                    token_vectors[row] = vectors
+            packed = pack(tokens, rows, self.device)
+            if token_vectors is None:
+                batches.append((rows, self._dense_alone(packed)))
+                return
+            hidden = self._backbone(packed)
+            batches.append((rows, self._dense(hidden, packed)))
+            for row, vectors in zip(rows, _token_vectors(hidden, packed), strict=True):
+                token_vectors[row] = vectors
 
         with torch.inference_mode():
             padded = run_with_budget(tokens.lengths, self.batch_tokens, step)
             dense = _gather(batches, (len(tokens), self.dimension))
         return EncodedTexts(dense, None if token_vectors is None else tuple(token_vectors), padded, len(tokens.values), tokens.truncated)
 
-    def _forward(self, tokens: TokenBatch, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
-        ids, mask = pad_rows(tokens.values, tokens.offsets, rows, self._pad_id)
-        inputs = model_inputs(ids, mask, self.device)
-        return self._model(**inputs).last_hidden_state, inputs.get("attention_mask")
+    def _dense_alone(self, packed: Packed) -> torch.Tensor:
+        """Dense vectors, float32 [b, d], where nothing else is asked for: of the last layer only the pooled token is computed."""
+        if self.pooling == "mean":
+            return self._dense(self._backbone(packed), packed)
+        if isinstance(self._backbone, Bert):
+            return self._finished(self._backbone(packed, "first" if self.pooling == "cls" else "last"))
+        return self._finished(self._backbone(packed, "last"))
 
-    def _pool(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Float32 [b, d] of hidden [b, L, d]; rows are padded on the right, whatever side the tokenizer pads (numerics.md 2.1)."""
-        if self.pooling == "cls":
-            pooled = hidden[:, 0].float()
-        elif self.pooling == "last":
-            last = hidden.shape[1] - 1 if mask is None else mask.sum(1) - 1
-            pooled = hidden[torch.arange(len(hidden), device=hidden.device), last].float()
-        elif mask is None:
-            pooled = hidden.float().mean(1)
-        else:
-            pooled = (hidden.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        return functional.normalize(pooled, dim=-1, eps=_EPSILON) if self.normalize else pooled
+    def _dense(self, hidden: torch.Tensor, packed: Packed) -> torch.Tensor:
+        """Float32 [b, d] of hidden [T, d]."""
+        spans = packed.spans
+        if self.pooling == "mean":
+            return self._finished(torch.segment_reduce(hidden.float(), "mean", offsets=spans.offsets.long()))
+        return self._finished(hidden[spans.firsts if self.pooling == "cls" else spans.lasts])
+
+    def _finished(self, pooled: torch.Tensor) -> torch.Tensor:
+        return functional.normalize(pooled.float(), dim=-1, eps=_EPSILON) if self.normalize else pooled.float()
 
 
-def _token_vectors(hidden: torch.Tensor, mask: torch.Tensor | None) -> list[np.ndarray]:
-    """Each row's real tokens as float32 [tokens, d] of length 1: views of one array without padding."""
-    flat = hidden.flatten(0, 1) if mask is None else hidden[mask.bool()]
-    vectors = functional.normalize(flat.float(), dim=-1, eps=_EPSILON).cpu().numpy()
-    lengths = [hidden.shape[1]] * len(hidden) if mask is None else mask.sum(1).tolist()
-    return np.split(vectors, np.cumsum(lengths)[:-1])
+def _token_vectors(hidden: torch.Tensor, packed: Packed) -> list[np.ndarray]:
+    """Each row's tokens as float32 [tokens, d] of length 1: views of one array."""
+    vectors = functional.normalize(hidden.float(), dim=-1, eps=_EPSILON).cpu().numpy()
+    return np.split(vectors, packed.spans.starts[1:-1])
 
 
 def _gather(batches: list[tuple[np.ndarray, torch.Tensor]], shape: tuple[int, int]) -> np.ndarray:

@@ -54,3 +54,9 @@ class TokenBatch:
             raise ValueError(f"{whole.null_count} texts have no tokens")
         offsets = whole.offsets.to_numpy().astype(np.int64, copy=False)
         return cls(whole.flatten().to_numpy().astype(np.int32, copy=False), offsets - offsets[0], truncated)
+
+
+def check_lengths(lengths: np.ndarray, limit: int) -> None:
+    """Raise ValueError on what the model has no position for; on a GPU it would end the whole process's CUDA context."""
+    if len(lengths) and (lengths.min() < 1 or lengths.max() > limit):
+        raise ValueError(f"rows of {lengths.min()} to {lengths.max()} tokens, but the model takes 1 to {limit}")

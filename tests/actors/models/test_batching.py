@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.models.batching import default_budget, pad_rows, padding_ratio, plan_batches, run_with_budget
+from actors.models.batching import default_budget, plan_batches, run_with_budget
 
 
 @given(st.lists(st.integers(1, 600), max_size=60), st.integers(1, 2000))
@@ -14,33 +14,25 @@ def test_every_row_is_in_one_batch_and_no_batch_of_several_rows_is_over_budget(l
     lengths = np.array(lengths, np.int64)
     batches = plan_batches(lengths, budget)
     assert sorted(np.concatenate([*batches, np.zeros(0, np.int64)]).tolist()) == list(range(len(lengths)))
-    assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= budget for rows in batches)
+    assert all(len(rows) == 1 or lengths[rows].sum() <= budget for rows in batches)
 
 
 def test_rows_go_longest_first_and_equal_lengths_keep_their_order():
     assert [rows.tolist() for rows in plan_batches(np.array([2, 5, 2, 5]), 10)] == [[1, 3], [0, 2]]
 
 
-def test_padding_is_on_the_right_and_masked():
-    ids, mask = pad_rows(np.array([1, 2, 3, 4, 5, 6], np.int32), np.array([0, 3, 4, 6]), np.array([2, 0]), pad_id=9, pad_to_multiple=4)
-    assert ids.tolist() == [[5, 6, 9, 9], [1, 2, 3, 9]] and ids.dtype == np.int64
-    assert mask.tolist() == [[True, True, False, False], [True, True, True, False]]
-
-
 def test_running_out_of_memory_halves_the_budget_and_loses_no_row():
     lengths, done, failed = np.array([8, 8, 8, 8, 4, 4, 2]), [], []
 
     def step(rows):
-        if len(rows) * lengths[rows].max() > 16:
+        if lengths[rows].sum() > 16:
             failed.append(len(rows))
             raise torch.OutOfMemoryError("too large")
         done.append(rows.tolist())
 
-    padded = run_with_budget(lengths, 1000, step)
-    assert failed == [7, 3]  # 7 rows of 8, then a budget of 28, then of 12
-    assert sorted(row for rows in done for row in rows) == list(range(7)) and padded == sum(
-        len(rows) * lengths[rows].max() for rows in done
-    )
+    assert run_with_budget(lengths, 1000, step) == 42
+    assert failed == [7, 3]  # all 42 tokens, then a budget of 21 holds 8 + 8 and then 8 + 8 + 4
+    assert sorted(row for rows in done for row in rows) == list(range(7))
 
 
 def test_one_row_that_does_not_fit_gives_the_original_error():
@@ -59,6 +51,5 @@ def test_other_errors_are_not_taken_for_memory():
         run_with_budget(np.array([3, 3, 3]), 100, step)
 
 
-def test_budgets_and_waste():
+def test_budgets():
     assert (default_budget("cpu"), default_budget("cuda")) == (2048, 32768)
-    assert padding_ratio(30, 20) == 1.5 and padding_ratio(0, 0) == 1.0

@@ -79,7 +79,7 @@ def test_weights_that_lack_a_tensor_are_refused_rather_than_drawn_at_random(mode
     tensors = load_file(model / "model.safetensors")
     lost = next(name for name in tensors if "layer.1" in name)
     save_file({name: tensor for name, tensor in tensors.items() if name != lost}, model / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match="1 tensors are absent"):
+    with pytest.raises(UserError, match=r"lacks the weights .*layer\.1"):
         load_encoder(model, device="cpu")
 
 
@@ -90,13 +90,13 @@ def test_pickled_weights_load_and_give_the_same_vectors(model):
     assert load_encoder(model, device="cpu", precision="fp32").encode_corpus(["a panda"]).dense == pytest.approx(expected, abs=1e-6)
 
 
-def test_an_encoder_is_not_a_reranker_nor_a_decoder_an_encoder(model):
+def test_an_encoder_is_not_a_reranker_nor_an_unknown_network_an_encoder(model):
     with pytest.raises(UserError, match=r"is a reranker .*rerank\.model"):
         load_encoder(CKPT / "tiny-bge-reranker")
     with pytest.raises(UserError, match="is a reranker"):
         require_encoder(read_description(CKPT / "tiny-bert-reranker"))
-    edit(model / "config.json", model_type="qwen2")
-    with pytest.raises(UserError, match=r"type 'qwen2'.*bert, roberta, xlm-roberta"):
+    edit(model / "config.json", model_type="t5")
+    with pytest.raises(UserError, match=r"type 't5'.*bert, roberta, xlm-roberta"):
         load_encoder(model)
 
 

@@ -1,0 +1,104 @@
+"""Packed queries, keys and values in, packed contexts out: every row attends to itself alone and nothing is padded.
+
+On CUDA in half precision one variable-length kernel does all rows (not exercised by the CPU tests). Elsewhere rows of equal length
+go through torch's scaled_dot_product_attention together, without a mask: its fastest path, and exact.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from actors.models.backbones.packing import Spans
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRule:
+    """How tokens attend. `scale`: of the products. `causal`: to themselves and what precedes. `window`: to so many tokens at most,
+    themselves counted (0: no limit). `softcap`: scores become softcap * tanh(score / softcap) (0: they stay), as Gemma 2 does."""
+
+    scale: float
+    causal: bool = False
+    window: int = 0
+    softcap: float = 0.0
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries: Spans, keys: Spans, rule: AttentionRule) -> torch.Tensor:
+    """Contexts [Tq, heads * d] of query [Tq, heads, d] over key and value [Tk, heads or fewer, d].
+
+    `queries` and `keys` cut both into the same b rows; a row with fewer queries than keys asks with its last tokens (or, not causal,
+    with any). Fewer key heads than query heads are shared by groups.
+    """
+    if query.is_cuda and query.dtype is not torch.float32 and not rule.softcap:
+        return _variable_length(query, key, value, queries, keys, rule)
+    out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    if len(queries.runs) >= len(keys.runs):
+        runs = [(first, count, length, int(keys.lengths[first])) for first, count, length in queries.runs]
+    else:
+        runs = [(first, count, int(queries.lengths[first]), length) for first, count, length in keys.runs]
+    for first, count, asked, length in runs:
+        q = slice(queries.starts[first], queries.starts[first] + count * asked)
+        k = slice(keys.starts[first], keys.starts[first] + count * length)
+        out[q] = _equal_lengths(_rows(query[q], count), _rows(key[k], count), _rows(value[k], count), rule).transpose(1, 2).flatten(0, 1)
+    return out.flatten(1)
+
+
+def _rows(flat: torch.Tensor, count: int) -> torch.Tensor:
+    """[count * L, heads, d] as [count, heads, L, d], a view."""
+    return flat.unflatten(0, (count, -1)).transpose(1, 2)
+
+
+def _equal_lengths(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: AttentionRule) -> torch.Tensor:
+    """Contexts [n, heads, Lq, d] of rows of one length."""
+    asked, length = query.shape[2], key.shape[2]
+    if rule.softcap:
+        return _capped(query, key, value, rule)
+    mask = _mask(asked, length, rule, query.device)
+    plain_causal = mask is not None and asked == length and not (rule.window and rule.window < length)
+    shared = query.shape[1] != key.shape[1]
+    return functional.scaled_dot_product_attention(
+        query, key, value, None if plain_causal else mask, is_causal=plain_causal, scale=rule.scale, enable_gqa=shared
+    )
+
+
+def _mask(asked: int, length: int, rule: AttentionRule, device: torch.device) -> torch.Tensor | None:
+    """bool [Lq, Lk], True where a query may look; none where it may look everywhere."""
+    windowed = 0 < rule.window < length
+    if not rule.causal or (asked == 1 and not windowed):
+        return None
+    ahead = torch.arange(length, device=device) - torch.arange(length - asked, length, device=device)[:, None]
+    return (ahead <= 0) & (ahead > -rule.window) if windowed else ahead <= 0
+
+
+def _capped(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: AttentionRule) -> torch.Tensor:
+    """The same written out, with capped scores, which no kernel of torch takes; the softmax in float32."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    scores = rule.softcap * torch.tanh((query @ key.transpose(2, 3)) * (rule.scale / rule.softcap))
+    mask = _mask(query.shape[2], key.shape[2], rule, query.device)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.float().softmax(-1).to(value.dtype) @ value
+
+
+def _variable_length(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries: Spans, keys: Spans, rule: AttentionRule
+) -> torch.Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    left = rule.window - 1 if rule.window else -1
+    context: Any = varlen_attn(
+        query,
+        key,
+        value,
+        queries.offsets,
+        keys.offsets,
+        queries.longest,
+        keys.longest,
+        scale=rule.scale,
+        window_size=(left, 0 if rule.causal else -1),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    contexts: torch.Tensor = context.flatten(1)
+    return contexts

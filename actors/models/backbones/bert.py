@@ -1,0 +1,130 @@
+"""BERT, RoBERTa, XLM-R and DistilBERT: packed token ids in, last hidden states out (Devlin et al. 2018; Conneau et al. 2019).
+
+Where only one token of a text is pooled, the last layer computes that token alone: exact, and 7 % less work at 12 layers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from actors.models.backbones.attention import AttentionRule, attend
+from actors.models.backbones.layers import Activation, LayerNorm, Linear, activation
+from actors.models.backbones.packing import Packed, Spans
+from actors.models.backbones.tensors import Tensors
+from configs.errors import UserError
+
+Only = Literal["first", "last"]
+"""Which single token of each text is wanted of the last layer."""
+
+_BERT_NAMES = MappingProxyType(
+    {
+        "layers": "encoder.layer",
+        "qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
+        "out": "attention.output.dense",
+        "norm1": "attention.output.LayerNorm",
+        "up": "intermediate.dense",
+        "down": "output.dense",
+        "norm2": "output.LayerNorm",
+    }
+)
+_DISTILBERT_NAMES = MappingProxyType(
+    {
+        "layers": "transformer.layer",
+        "qkv": ("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        "out": "attention.out_lin",
+        "norm1": "sa_layer_norm",
+        "up": "ffn.lin1",
+        "down": "ffn.lin2",
+        "norm2": "output_layer_norm",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    qkv: Linear
+    out: Linear
+    norm1: LayerNorm
+    up: Linear
+    down: Linear
+    norm2: LayerNorm
+
+
+class Bert:
+    """A bidirectional encoder on one device, in evaluation mode. Raises UserError on weights or settings it can not reproduce."""
+
+    def __init__(self, config: Mapping[str, Any], tensors: Tensors) -> None:
+        distil = config["model_type"] == "distilbert"
+        if config.get("position_embedding_type", "absolute") != "absolute":
+            raise UserError(
+                f"{tensors.folder}: only absolute position embeddings are supported, not {config['position_embedding_type']!r}."
+            )
+        self.hidden_size = int(config["dim" if distil else "hidden_size"])
+        self.heads = int(config["n_heads" if distil else "num_attention_heads"])
+        self._act: Activation = activation(config["activation" if distil else "hidden_act"])
+        self._rule = AttentionRule(scale=(self.hidden_size // self.heads) ** -0.5)
+        self.prefix = prefix = tensors.prefix("embeddings.word_embeddings.weight")
+        eps = float(config.get("layer_norm_eps", 1e-12))
+        self._words = tensors.take(f"{prefix}embeddings.word_embeddings.weight", (int(config["vocab_size"]), self.hidden_size))
+        self._positions = tensors.take(f"{prefix}embeddings.position_embeddings.weight")[_first_position(config) :]
+        types = f"{prefix}embeddings.token_type_embeddings.weight"
+        self._types = tensors.take(types) if types in tensors else None
+        self._norm = LayerNorm.take(tensors, f"{prefix}embeddings.LayerNorm", eps)
+        names = _DISTILBERT_NAMES if distil else _BERT_NAMES
+        count = int(config["n_layers" if distil else "num_hidden_layers"])
+        self._blocks = [_take_block(tensors, f"{prefix}{names['layers']}.{i}.", names, eps) for i in range(count)]
+
+    def __call__(self, packed: Packed, only: Only | None = None) -> torch.Tensor:
+        """Last hidden states [T, hidden], or [b, hidden] of the first or last token of each text."""
+        hidden = self._embed(packed)
+        for block in self._blocks[:-1]:
+            hidden = self._all_tokens(block, hidden, packed.spans)
+        if only is None:
+            return self._all_tokens(self._blocks[-1], hidden, packed.spans)
+        return self._one_token(self._blocks[-1], hidden, packed.spans, only)
+
+    def _embed(self, packed: Packed) -> torch.Tensor:
+        hidden = functional.embedding(packed.ids, self._words) + functional.embedding(packed.spans.positions, self._positions)
+        if self._types is not None:
+            hidden += self._types[0] if packed.types is None else functional.embedding(packed.types, self._types)
+        return self._norm(hidden)
+
+    def _all_tokens(self, block: _Block, hidden: torch.Tensor, spans: Spans) -> torch.Tensor:
+        query, key, value = block.qkv(hidden).unflatten(1, (3, self.heads, -1)).unbind(1)
+        return self._feed_forward(block, attend(query, key, value, spans, spans, self._rule), hidden)
+
+    def _one_token(self, block: _Block, hidden: torch.Tensor, spans: Spans, only: Only) -> torch.Tensor:
+        wanted = hidden[spans.firsts if only == "first" else spans.lasts]
+        query = block.qkv.part(0, self.hidden_size)(wanted).unflatten(1, (self.heads, -1))
+        keys_values = block.qkv.part(self.hidden_size, 3 * self.hidden_size)(hidden)
+        key, value = keys_values.unflatten(1, (2, self.heads, -1)).unbind(1)
+        ones = Spans(np.ones(len(spans.lengths), np.int64), spans.device)
+        return self._feed_forward(block, attend(query, key, value, ones, spans, self._rule), wanted)
+
+    def _feed_forward(self, block: _Block, context: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        hidden = block.norm1(block.out(context).add_(hidden))
+        return block.norm2(block.down(self._act(block.up(hidden))).add_(hidden))
+
+
+def _first_position(config: Mapping[str, Any]) -> int:
+    """RoBERTa counts positions from after the padding id on."""
+    if config["model_type"] not in ("roberta", "xlm-roberta"):
+        return 0
+    pad = config.get("pad_token_id")
+    return (1 if pad is None else int(pad)) + 1
+
+
+def _take_block(tensors: Tensors, prefix: str, names: Mapping[str, Any], eps: float) -> _Block:
+    return _Block(
+        qkv=Linear.take(tensors, *(prefix + name for name in names["qkv"])),
+        out=Linear.take(tensors, prefix + names["out"]),
+        norm1=LayerNorm.take(tensors, prefix + names["norm1"], eps),
+        up=Linear.take(tensors, prefix + names["up"]),
+        down=Linear.take(tensors, prefix + names["down"]),
+        norm2=LayerNorm.take(tensors, prefix + names["norm2"], eps),
+    )

@@ -1,0 +1,121 @@
+"""The pieces that networks are made of: linear maps, norms, activations, rotary positions. Plain callables over tensors [T, ...]."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch.nn import functional
+
+from actors.models.backbones.tensors import Tensors
+from configs.errors import UserError
+
+Activation = Callable[[torch.Tensor], torch.Tensor]
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": functional.gelu,
+    "gelu_new": partial(functional.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(functional.gelu, approximate="tanh"),
+    "gelu_fast": partial(functional.gelu, approximate="tanh"),
+    "relu": functional.relu,
+    "silu": functional.silu,
+    "swish": functional.silu,
+}
+
+
+def activation(name: str) -> Activation:
+    """A config's activation by its name. Raises UserError on one that is not known."""
+    if name not in _ACTIVATIONS:
+        raise UserError(f"the activation {name!r} of config.json is not supported: it is none of {', '.join(_ACTIVATIONS)}.")
+    return _ACTIVATIONS[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """x [T, in] -> x weight^T + bias [T, out]. `weight`: [out, in]; several maps of one input are one, stacked (fused projections)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """[T, in] to [T, out]."""
+        return functional.linear(x, self.weight, self.bias)
+
+    def part(self, first: int, last: int) -> "Linear":
+        """Outputs first to last alone, sharing the weights' memory."""
+        return Linear(self.weight[first:last], None if self.bias is None else self.bias[first:last])
+
+    @classmethod
+    def take(cls, tensors: Tensors, *names: str) -> "Linear":
+        """The maps of these names, stacked; biases where the checkpoint has them."""
+        weights = [tensors.take(f"{name}.weight") for name in names]
+        biases = [tensors.take(f"{name}.bias") for name in names if f"{name}.bias" in tensors]
+        if len(biases) not in (0, len(names)):
+            raise UserError(f"{tensors.folder}: only some of {', '.join(names)} have a bias: copy the whole checkpoint again.")
+        if len(names) == 1:
+            return cls(weights[0], biases[0] if biases else None)
+        return cls(torch.cat(weights), torch.cat(biases) if biases else None)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """(x - mean) / sqrt(variance + eps) * weight + bias, computed in float32 inside torch's kernel."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    eps: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """[T, d] to [T, d]."""
+        return functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+    @classmethod
+    def take(cls, tensors: Tensors, name: str, eps: float) -> "LayerNorm":
+        """The norm of this name."""
+        return cls(tensors.take(f"{name}.weight"), tensors.take(f"{name}.bias"), eps)
+
+
+@dataclass(frozen=True, slots=True)
+class RmsNorm:
+    """x / sqrt(mean(x^2) + eps) * weight in float32, then back to x's type. Gemma stores its weights minus 1 and rounds last."""
+
+    weight: torch.Tensor
+    eps: float
+    rounds_last: bool
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., d] to [..., d]."""
+        if x.dtype is torch.float32:
+            return functional.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        wide = functional.rms_norm(x.float(), self.weight.shape, None, self.eps)
+        return (wide * self.weight).to(x.dtype) if self.rounds_last else wide.to(x.dtype) * self.weight.to(x.dtype)
+
+    @classmethod
+    def take(cls, tensors: Tensors, name: str, eps: float, minus_one: bool) -> "RmsNorm":
+        """The norm of this name; `minus_one` says that the file holds the weight less 1 (Gemma)."""
+        weight = tensors.take(f"{name}.weight").float()
+        return cls(weight + 1 if minus_one else weight, eps, minus_one)
+
+
+class Rotary:
+    """Rotary positions, half-split (Su et al. 2021, as in Llama): tables grow to the longest text seen. Computed in float32."""
+
+    def __init__(self, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype) -> None:
+        self._inverse = 1.0 / theta ** (torch.arange(0, head_dim, 2, device=device).float() / head_dim)
+        self._dtype = dtype
+        self._cos = self._sin = torch.empty(0, head_dim, device=device, dtype=dtype)
+
+    def tables(self, positions: torch.Tensor, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines [T, 1, head_dim] at positions int64 [T], all below `longest`."""
+        if longest > len(self._cos):
+            angles = torch.outer(torch.arange(max(longest, 512), device=self._inverse.device).float(), self._inverse)
+            angles = torch.cat([angles, angles], -1)
+            self._cos, self._sin = angles.cos().to(self._dtype), angles.sin().to(self._dtype)
+        return self._cos[positions][:, None], self._sin[positions][:, None]
+
+
+def rotate(x: torch.Tensor, tables: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """x [T, heads, d] turned by its position."""
+    cos, sin = tables
+    first, second = x.chunk(2, -1)
+    return x * cos + torch.cat([-second, first], -1) * sin

@@ -1,0 +1,84 @@
+"""Token ids of chosen rows in, one flat sequence on the device out: no padding, and where each row begins and ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from actors.models.tokens import TokenBatch
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where b rows lie in a flat [T, ...] tensor, one after the other. `lengths`: int64 [b] on the host, each at least 1."""
+
+    lengths: np.ndarray
+    device: torch.device
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """int64 [b + 1] on the host: row i is [starts[i], starts[i + 1])."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+    @cached_property
+    def offsets(self) -> torch.Tensor:
+        """`starts` as int32 on the device, as attention kernels want it."""
+        return to_device(self.starts.astype(np.int32), self.device)
+
+    @cached_property
+    def runs(self) -> list[tuple[int, int, int]]:
+        """(first row, rows, their length) of each stretch of equal lengths: rows sorted by length make few of them."""
+        borders = np.flatnonzero(np.diff(self.lengths)) + 1
+        firsts = np.concatenate([[0], borders])
+        counts = np.diff(np.concatenate([firsts, [len(self.lengths)]]))
+        return [(int(first), int(count), int(self.lengths[first])) for first, count in zip(firsts, counts, strict=True)]
+
+    @cached_property
+    def longest(self) -> int:
+        """The most tokens of a row."""
+        return int(self.lengths.max(initial=0))
+
+    @cached_property
+    def positions(self) -> torch.Tensor:
+        """int64 [T] on the device: 0, 1, 2... within each row."""
+        return to_device(np.arange(self.starts[-1]) - np.repeat(self.starts[:-1], self.lengths), self.device)
+
+    @cached_property
+    def firsts(self) -> torch.Tensor:
+        """int64 [b] on the device: the flat place of each row's first token."""
+        return to_device(self.starts[:-1], self.device)
+
+    @cached_property
+    def lasts(self) -> torch.Tensor:
+        """int64 [b] on the device: the flat place of each row's last token."""
+        return to_device(self.starts[1:] - 1, self.device)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """b texts without padding. `ids`: int64 [T] on the device; `types`: token types, int64 [T], where the model takes them."""
+
+    ids: torch.Tensor
+    spans: Spans
+    types: torch.Tensor | None = None
+
+    def with_types(self, types: np.ndarray) -> Packed:
+        """The same with token types int [T]."""
+        return replace(self, types=to_device(types.astype(np.int64), self.ids.device))
+
+
+def pack(tokens: TokenBatch, rows: np.ndarray, device: torch.device) -> Packed:
+    """Rows (int [b]) of a batch, in that order, on the device."""
+    lengths = tokens.lengths[rows]
+    spans = Spans(lengths, device)
+    places = np.arange(spans.starts[-1]) + np.repeat(tokens.offsets[rows] - spans.starts[:-1], lengths)
+    return Packed(to_device(tokens.values[places].astype(np.int64), device), spans)
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """A numpy array as a tensor on the device; pinned on the way to a GPU, so that the copy overlaps with computing (untested)."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
