@@ -1,7 +1,8 @@
 """Token ids in, vectors out: the operator that holds the encoder, on a GPU where Ray gave it one.
 
 In: table `passages` with `input_ids`. Out: the same with `vector` (fixed_size_list<float16|float32>[d]) in place of the
-ids, and with `token_vectors` (large_binary, float16 [tokens, d] row-major) where those are stored.
+ids, with `token_vectors` (large_binary, float16 [tokens, d] row-major) and with `sparse_ids` (list<int32>) and
+`sparse_weights` (list<float32>), each where it is asked for.
 """
 
 import time
@@ -18,16 +19,16 @@ from actors.reader import Workplace
 from actors.storage.commits import begin
 
 if TYPE_CHECKING:  # torch loads where a model does, not in every process that names this class
-    from actors.models.encoder import EncodedTexts
+    from actors.models.encoded import EncodedTexts
 
 
 class Embedder:
     """Embeds whole units: sorted by length and cut by token budget inside the unit, where padding goes away."""
 
-    def __init__(self, spec: EncoderSpec, place: Workplace, dtype: Literal["fp16", "fp32"], token_vectors: bool = False) -> None:
+    def __init__(self, spec: EncoderSpec, place: Workplace, dtype: Literal["fp16", "fp32"]) -> None:
         self._encoder, self._place = spec.encoder(), place
         self._dtype = np.dtype(np.float16 if dtype == "fp16" else np.float32)
-        self._outputs = ("dense", "multi_vector") if token_vectors else ("dense",)
+        self._outputs = spec.outputs
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
@@ -41,6 +42,9 @@ class Embedder:
         table = table.drop_columns(["input_ids"]).append_column("vector", self._vectors(encoded))
         if encoded.multi_vector is not None:
             table = table.append_column("token_vectors", _token_vectors(encoded))
+        if encoded.sparse_rows is not None:
+            ids, weights = encoded.sparse_rows.to_arrow()
+            table = table.append_column("sparse_ids", ids).append_column("sparse_weights", weights)
         work = {"tokens": encoded.tokens, "padded_tokens": encoded.padded_tokens, "embed_seconds": time.perf_counter() - started}
         return parcel.replace({"counts": {**header["counts"], **work}}, passages=table).pack()
 

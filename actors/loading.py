@@ -23,13 +23,15 @@ def checkpoint_folder(model: str, revision: str | None, s3: S3Config) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class EncoderSpec:
-    """An encoder as workers open it. `precision` is resolved, never auto; `threads` 0 leaves torch alone."""
+    """An encoder as workers open it. `precision` is resolved, never auto; `threads` 0 leaves torch alone.
+    `outputs`: what it gives: dense always, and sparse or multi_vector."""
 
     config: EncoderConfig
     precision: str
     s3: S3Config
     device: str = "auto"
     threads: int = 0
+    outputs: tuple[str, ...] = ("dense",)
 
     @property
     def folder(self) -> Path:
@@ -56,6 +58,8 @@ class EncoderSpec:
             pooling=c.pooling,
             normalize=c.normalize,
             max_length=c.max_length,
+            truncate_dim=c.truncate_dim,
+            outputs=self.outputs,
             batch_tokens=c.batch_tokens,
         )
 

@@ -16,7 +16,7 @@ from actors.reader import Workplace
 from actors.storage.commits import CommitRecord, DataFile, commit, upload_data
 
 Count = Callable[[str, float], None]
-_PLAIN = {"vector.list.element", "token_vectors"}  # noise to a compressor: stored as they are
+_PLAIN = {"vector.list.element", "token_vectors", "sparse_weights.list.element"}  # noise to a compressor: stored as they are
 
 
 def no_count(name: str, amount: float) -> None:
@@ -46,7 +46,7 @@ class Writer:
         if self._hash_ids:
             files["ids"] = self._store(f"{stem}.ids.parquet", hashed_ids(parcel.tables[self._table]["id"]))
         counts = {**header["counts"], "write_seconds": time.perf_counter() - started}
-        details = {"reasons": header["reasons"]}
+        details = {name: header[name] for name in ("reasons", "sources") if name in header}
         record = CommitRecord(header["unit"], header["attempt"], files, counts, self._place.run, header["started"], 0.0, details)
         winner = commit(self._place.store, self._place.folder, record)
         return winner, winner.attempt == record.attempt

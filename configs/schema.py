@@ -14,10 +14,31 @@ def execution(default: Any, **constraints: Any) -> Any:
     return Field(default=default, json_schema_extra={"execution": True}, **constraints)
 
 
+def later(default: Any, **constraints: Any) -> Any:
+    """A field that came after configs had been run: fingerprints leave it out while it has its default, so that those keep theirs."""
+    return Field(default=default, json_schema_extra={"later": True}, **constraints)
+
+
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+RetrieverKind = Literal["dense", "sparse", "bm25"]
+Language = Literal[
+    "english",
+    "danish",
+    "dutch",
+    "french",
+    "german",
+    "italian",
+    "norwegian",
+    "portuguese",
+    "russian",
+    "spanish",
+    "swedish",
+    "turkish",
+    "none",
+]
 Paths = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -121,6 +142,8 @@ class EncoderConfig(Section):
     """Put before every query; none leaves it to the model (empty for most checkpoints)."""
     passage_instruction: str | None = None
     """Put before every passage; BGE models use none."""
+    truncate_dim: int | None = Field(default=None, ge=1)
+    """Components kept of each vector, before normalising; for models trained for it (Matryoshka). None keeps all."""
     batch_tokens: int = execution(0, ge=0)
     """Tokens of one forward pass, padding counted; 0 chooses by device (2,048 on CPU, where activations stay in cache)."""
 
@@ -134,6 +157,8 @@ class EmbedConfig(EncoderConfig):
     """How vectors are kept. fp16 halves the space; recall@100 against fp32 is 0.9998 for unit vectors."""
     store_token_vectors: bool = False
     """Also keep every token's vector (fp16) for late interaction: tokens x dimension x 2 bytes, told before the run."""
+    store_sparse: bool = False
+    """Also keep the lexical weights of every passage, for sparse retrieval; only bge-m3 gives them. About 8 bytes per distinct token."""
     workers: PoolConfig = PoolConfig()
     """Actors that hold the model."""
     tokenizers: int = execution(4, ge=1)
@@ -176,11 +201,43 @@ class QueriesConfig(InputConfig):
     """Queries of one work unit."""
 
 
+class FusionWeights(Section):
+    """What each retriever counts in the fusion."""
+
+    dense: float = Field(default=1.0, gt=0)
+    """Of the vectors."""
+    sparse: float = Field(default=1.0, gt=0)
+    """Of the lexical weights; the M3 paper's dense + sparse takes 0.2 and 0.8 on long documents."""
+    bm25: float = Field(default=1.0, gt=0)
+    """Of BM25, whose scores are some 30 times cosines: about 0.03 in a weighted sum, 1 in reciprocal rank fusion."""
+
+
+class Bm25Config(Section):
+    """BM25 as Lucene scores it. The defaults are those of BEIR's published runs."""
+
+    language: Language = "english"
+    """Its stop words and stemmer; none has neither. Chinese and Japanese are cut into pairs of characters under any of them."""
+    k1: float = Field(default=0.9, ge=0)
+    """How slowly repeated words stop to count."""
+    b: float = Field(default=0.4, ge=0, le=1)
+    """How much long passages are marked down, 0 to 1."""
+
+
 class SearchConfig(Section):
     """Queries to candidates."""
 
     top_k: int = Field(default=100, ge=1)
     """Candidates per query. 100 is the usual depth before a reranker."""
+    retrievers: Annotated[tuple[RetrieverKind, ...], BeforeValidator(_listed)] = later(("dense",), min_length=1)
+    """Who finds candidates: dense (vectors), sparse (lexical weights of an encoder that has them, such as bge-m3), bm25, or several."""
+    fusion: Literal["rrf", "weighted"] = later("rrf")
+    """How several are made one: reciprocal rank fusion, or the weighted sum of their scores. Without a tuned weight, ranks do better."""
+    weights: FusionWeights = later(FusionWeights())
+    """What each of several retrievers counts."""
+    fetch: int | None = later(None, ge=1)
+    """Candidates of each retriever before the fusion; none takes top_k."""
+    bm25: Bm25Config = later(Bm25Config())
+    """Of the retriever bm25; its language is also that of the index."""
     keep_candidates: bool = execution(False)
     """Write the candidates of `run` as well; the rankings hold the same passages."""
     memory_gb: float = execution(0.0, ge=0)
@@ -192,12 +249,27 @@ class SearchConfig(Section):
     workers: PoolConfig = PoolConfig(gpus=0.25)
     """Actors that embed the queries."""
 
+    @property
+    def depth(self) -> int:
+        """Candidates of each retriever; one alone finds just the top_k."""
+        return (self.fetch or self.top_k) if len(self.retrievers) > 1 else self.top_k
+
+    @model_validator(mode="after")
+    def _retrievers_go_together(self) -> "SearchConfig":
+        twice = [kind for kind in set(self.retrievers) if self.retrievers.count(kind) > 1]
+        if twice:
+            raise ValueError(f"retrievers names {twice[0]} twice: name each once")
+        if self.depth < self.top_k:
+            raise ValueError(f"fetch is {self.fetch} but top_k is {self.top_k}: raise fetch to at least top_k, or leave it out")
+        return self
+
 
 class RerankConfig(Section):
     """Candidates to rankings."""
 
-    kind: Literal["auto", "cross_encoder", "late_interaction"] = "auto"
-    """auto takes a sequence-classification checkpoint as cross-encoder; MaxSim over an encoder is asked for by name."""
+    kind: Literal["auto", "cross_encoder", "llm", "layerwise", "lightweight", "late_interaction", "m3"] = "auto"
+    """auto goes by the checkpoint; MaxSim over an encoder (late_interaction) and the mix of all outputs of a bge-m3 (m3) are asked for
+    by name."""
     model: str
     """As embed.model."""
     revision: str | None = None
@@ -212,6 +284,16 @@ class RerankConfig(Section):
     """Tokens of a pair (cross-encoder, default 512) or of a passage (late interaction, default the model's)."""
     query_max_length: int | None = Field(default=None, ge=4)
     """Tokens kept of a query; none takes 3/4 of max_length, as FlagEmbedding does."""
+    weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Of the dense, sparse and multi-vector scores (kind m3). Equal, as bge-m3's own code has them."""
+    prompt: str | None = None
+    """The question that an LLM reranker answers about each pair; none takes the one it was trained with."""
+    cutoff_layers: tuple[int, ...] = ()
+    """Layer whose head scores (layerwise, lightweight); none takes the last. Fewer layers are faster."""
+    compress_ratio: Literal[1, 2, 4, 8] = 1
+    """Passage tokens merged into one at `compress_layers` (lightweight)."""
+    compress_layers: tuple[int, ...] = (8,)
+    """Where tokens are merged (lightweight); 8 is its authors' default."""
     normalize: bool = False
     """Sigmoid of the scores, 0 to 1. The order stays the same."""
     batch_tokens: int = execution(0, ge=0)

@@ -40,11 +40,11 @@ class Embedding:
         return f"vectors/{self.fingerprint}"
 
 
-def encoder_spec(job: Job, pool: PoolConfig) -> EncoderSpec:
+def encoder_spec(job: Job, pool: PoolConfig, outputs: tuple[str, ...] = ("dense",)) -> EncoderSpec:
     """The encoder of this job for the actors of a pool."""
     section = job.config.embed
     precision = resolve_precision(section.precision, section.device, job.cluster)
-    return EncoderSpec(section, precision, job.config.s3, job.device(section), job.threads(section, pool))
+    return EncoderSpec(section, precision, job.config.s3, job.device(section), job.threads(section, pool), outputs)
 
 
 def describe_embedding(job: Job) -> Embedding:
@@ -54,7 +54,7 @@ def describe_embedding(job: Job) -> Embedding:
     facts = {
         "schema": _SCHEMA,
         "weights": checkpoint_digest(spec.folder),
-        "dimension": info.hidden_size,
+        "dimension": section.truncate_dim or info.hidden_size,
         "pooling": info.pooling if section.pooling == "auto" else section.pooling,
         "normalize": section.normalize,
         "max_length": tokenizer.max_length,
@@ -62,6 +62,7 @@ def describe_embedding(job: Job) -> Embedding:
         "precision": spec.precision,
         "store_dtype": section.store_dtype,
         "store_token_vectors": section.store_token_vectors,
+        "store_sparse": section.store_sparse,
     }
     return Embedding(fingerprint(facts), {**facts, "model": section.model})
 
@@ -86,11 +87,12 @@ def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
 
 def _operators(job: Job, place: Workplace) -> Sequence[Operator]:
     config, pool = job.config, job.config.embed.workers
-    spec = encoder_spec(job, pool)
+    kept = {"multi_vector": config.embed.store_token_vectors, "sparse": config.embed.store_sparse}
+    spec = encoder_spec(job, pool, ("dense", *(name for name, wanted in kept.items() if wanted)))
     return [
         reading_operator(config.corpus, job, "corpus", place),
         tokenizing_operator(spec, queries=False, tasks=config.embed.tokenizers),
-        embedding_operator(job, spec, pool, place, config.embed.store_dtype, config.embed.store_token_vectors),
+        embedding_operator(job, spec, pool, place, config.embed.store_dtype),
         writing_operator(place, "passages", "embed", hash_ids=True),
     ]
 
@@ -106,11 +108,9 @@ def tokenizing_operator(spec: EncoderSpec, queries: bool, tasks: int) -> Operato
     return Operator(Tokenizer, {"spec": spec, "queries": queries}, cpus=0.5, tasks=tasks)
 
 
-def embedding_operator(
-    job: Job, spec: EncoderSpec, pool: PoolConfig, place: Workplace, dtype: str, token_vectors: bool = False
-) -> Operator:
+def embedding_operator(job: Job, spec: EncoderSpec, pool: PoolConfig, place: Workplace, dtype: str) -> Operator:
     """Embeds in a pool of actors that hold the model."""
-    arguments = {"spec": spec, "place": place, "dtype": dtype, "token_vectors": token_vectors}
+    arguments = {"spec": spec, "place": place, "dtype": dtype}
     return Operator(Embedder, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool))
 
 

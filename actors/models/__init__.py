@@ -22,6 +22,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     normalize: bool = True,
     max_length: int | None = None,
     outputs: Sequence[str] = ("dense",),
+    truncate_dim: int | None = None,
     batch_tokens: int = 0,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
@@ -31,8 +32,8 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     `model`: folder, hub id, s3://bucket/folder or pkg://package/folder. `device`: auto, cpu, cuda. `precision`: auto (bf16 on
     GPUs and on CPUs with AMX, else fp32), fp32, bf16, fp16. `pooling`: none or auto goes by the checkpoint, else cls, mean, last.
     Instructions: a prefix, or a text with {} where the input goes; none takes the checkpoint's own prompt, "" takes none.
-    `max_length`: tokens with specials; none takes the checkpoint's. `outputs`: dense, multi_vector. `batch_tokens`: tokens of a
-    forward pass, 0 chooses by device. Raises UserError when the model cannot be had or is no encoder that we know.
+    `max_length`: tokens with specials; none takes the checkpoint's. `outputs`: dense, multi_vector and, of a bge-m3, sparse.
+    `truncate_dim`: components kept of a vector (Matryoshka). `batch_tokens`: tokens of a forward pass, 0 chooses by device. Raises UserError when the model cannot be had or is no encoder that we know.
     """
     from actors.models.checkpoint import resolve_checkpoint
     from actors.models.encoder import Encoder, EncoderOptions
@@ -41,7 +42,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
     tokenizer = TextTokenizer(folder, max_length, query_instruction, passage_instruction)
-    options = EncoderOptions(pooling or "auto", normalize, tuple(outputs))
+    options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim)
     return Encoder(folder, tokenizer, place(device, precision, batch_tokens), options)
 
 

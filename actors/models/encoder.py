@@ -1,4 +1,4 @@
-"""Texts or token ids in, vectors out: a BERT- or XLM-R-like encoder with pooling.
+"""Texts or token ids in, vectors out: an encoder or decoder network with pooling, and bge-m3's sparse and multi-vector outputs.
 
 Inside a call rows are sorted by length and cut by token budget; results come back in the order given and do not hang on the
 batches. Nothing here knows where texts come from or vectors go. CUDA runs the same code; the tests run it on the CPU.
@@ -14,42 +14,29 @@ import torch
 from torch.nn import functional
 
 from actors.models.backbones import Bert, Packed, Tensors, open_backbone, pack
+from actors.models.backbones.m3_heads import M3Heads, has_m3_heads
 from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder
+from actors.models.description import CheckpointInfo
+from actors.models.encoded import OUTPUTS, EncodedTexts, Parts
 from actors.models.families import POOLINGS
 from actors.models.precision import Placement
 from actors.models.text_tokenizer import TextTokenizer
 from actors.models.tokens import TokenBatch, check_lengths
 from configs.errors import UserError
 
-OUTPUTS = ("dense", "multi_vector")
 _EPSILON = 1e-12  # torch.nn.functional.normalize's own, as in FlagEmbedding
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """`pooling`: auto (the checkpoint's), cls, mean or last. `normalize`: dense vectors of length 1. `outputs`: of OUTPUTS."""
+    """`pooling`: auto (the checkpoint's), cls, mean or last. `normalize`: dense vectors of length 1. `outputs`: of OUTPUTS.
+    `truncate_dim`: components kept of dense and multi-vectors, before normalising (Matryoshka models); none keeps all."""
 
     pooling: str = "auto"
     normalize: bool = True
     outputs: tuple[str, ...] = ("dense",)
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedTexts:
-    """The vectors of n texts, in the order given.
-
-    `dense`: float32 [n, d]. `multi_vector`: for each text float32 [tokens, d], its last hidden states with length 1, special
-    tokens included; none if not asked for. `sparse`: none for these families. `padded_tokens`: tokens computed;
-    `tokens`: those given (the same: nothing is padded). `truncated`: texts that lost tokens.
-    """
-
-    dense: np.ndarray
-    multi_vector: tuple[np.ndarray, ...] | None
-    padded_tokens: int
-    tokens: int
-    truncated: int
-    sparse: None = None
+    truncate_dim: int | None = None
 
 
 class Encoder:
@@ -59,13 +46,19 @@ class Encoder:
         options = options or EncoderOptions()
         info = read_description(folder)
         require_encoder(info)
-        _check_outputs(options.outputs)
-        self.tokenizer, self.folder, self.dimension = tokenizer, folder, info.hidden_size
-        self.pooling = _checked_pooling(info.pooling if options.pooling == "auto" else options.pooling)
+        self.tokenizer, self.folder = tokenizer, folder
+        self.pooling = _checked_pooling(info, options.pooling)
         self.normalize, self.outputs = options.normalize, options.outputs
         self.device, self.dtype, self.batch_tokens = placement.device, placement.dtype, placement.batch_tokens
-        self._limit = info.max_positions
+        self.dimension, self._limit = _checked_dimension(info, options.truncate_dim), info.max_positions
         self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype))
+        self._m3 = M3Heads.open(folder, info.hidden_size, self.device, self.dtype) if has_m3_heads(folder) else None
+        self._check_outputs(options.outputs)
+
+    @property
+    def token_dimension(self) -> int:
+        """Components of a token vector."""
+        return self.dimension if self._m3 is None else min(self.dimension, self._m3.colbert_size)
 
     @cached_property
     def digest(self) -> str:
@@ -81,26 +74,26 @@ class Encoder:
         return self.encode_tokens(self.tokenizer.passages(texts), self.outputs)
 
     def encode_tokens(self, tokens: TokenBatch, outputs: Sequence[str] = ("dense",)) -> EncodedTexts:
-        """Vectors of texts that `tokenizer` has made ids of. Dense vectors always come; name multi_vector for token vectors too."""
-        _check_outputs(outputs)
+        """Vectors of texts that `tokenizer` has made ids of. Dense vectors always come; name sparse or multi_vector for these too."""
+        self._check_outputs(outputs)
         check_lengths(tokens.lengths, self._limit)
-        batches: list[tuple[np.ndarray, torch.Tensor]] = []
-        token_vectors: list[np.ndarray] | None = [np.empty(0)] * len(tokens) if "multi_vector" in outputs else None
+        parts = Parts(tokens, self.dimension, outputs)
 
         def step(rows: np.ndarray) -> None:
             packed = pack(tokens, rows, self.device)
-            if token_vectors is None:
-                batches.append((rows, self._dense_alone(packed)))
+            if set(outputs) <= {"dense"}:
+                parts.add_dense(rows, self._dense_alone(packed))
                 return
             hidden = self._backbone(packed)
-            batches.append((rows, self._dense(hidden, packed)))
-            for row, vectors in zip(rows, _token_vectors(hidden, packed), strict=True):
-                token_vectors[row] = vectors
+            parts.add_dense(rows, self._dense(hidden, packed))
+            if "multi_vector" in outputs:
+                parts.add_token_vectors(rows, *self._token_vectors(hidden, packed))
+            if "sparse" in outputs and self._m3 is not None:
+                parts.add_weights(rows, self._m3.token_weights(hidden))
 
         with torch.inference_mode():
-            padded = run_with_budget(tokens.lengths, self.batch_tokens, step)
-            dense = _gather(batches, (len(tokens), self.dimension))
-        return EncodedTexts(dense, None if token_vectors is None else tuple(token_vectors), padded, len(tokens.values), tokens.truncated)
+            run_with_budget(tokens.lengths, self.batch_tokens, step)
+            return parts.gathered(self.tokenizer.unweighted_ids)
 
     def _dense_alone(self, packed: Packed) -> torch.Tensor:
         """Dense vectors, float32 [b, d], where nothing else is asked for: of the last layer only the pooled token is computed."""
@@ -118,30 +111,36 @@ class Encoder:
         return self._finished(hidden[spans.firsts if self.pooling == "cls" else spans.lasts])
 
     def _finished(self, pooled: torch.Tensor) -> torch.Tensor:
-        return functional.normalize(pooled.float(), dim=-1, eps=_EPSILON) if self.normalize else pooled.float()
+        pooled = pooled[:, : self.dimension].float()
+        return functional.normalize(pooled, dim=-1, eps=_EPSILON) if self.normalize else pooled
+
+    def _token_vectors(self, hidden: torch.Tensor, packed: Packed) -> tuple[torch.Tensor, np.ndarray]:
+        """Float32 [tokens, d], and how many of them each row has: all states with length 1, or M3's ColBERT vectors without the cls."""
+        lengths = packed.spans.lengths
+        if self._m3 is None:
+            return functional.normalize(hidden[:, : self.dimension].float(), dim=-1, eps=_EPSILON), lengths
+        inner = torch.ones(len(hidden), dtype=torch.bool, device=hidden.device)
+        inner[packed.spans.firsts] = False
+        vectors = self._m3.colbert(hidden[inner])[:, : self.dimension].float()
+        return functional.normalize(vectors, dim=-1, eps=_EPSILON) if self.normalize else vectors, lengths - 1
+
+    def _check_outputs(self, outputs: Sequence[str]) -> None:
+        known = OUTPUTS if self._m3 is not None else tuple(name for name in OUTPUTS if name != "sparse")
+        unknown = [name for name in outputs if name not in known]
+        if unknown:
+            raise UserError(f"this model has no output {unknown[0]!r}: use {', '.join(known)}; sparse needs a bge-m3.")
 
 
-def _token_vectors(hidden: torch.Tensor, packed: Packed) -> list[np.ndarray]:
-    """Each row's tokens as float32 [tokens, d] of length 1: views of one array."""
-    vectors = functional.normalize(hidden.float(), dim=-1, eps=_EPSILON).cpu().numpy()
-    return np.split(vectors, packed.spans.starts[1:-1])
-
-
-def _gather(batches: list[tuple[np.ndarray, torch.Tensor]], shape: tuple[int, int]) -> np.ndarray:
-    """Batches in the order of the texts; one copy from the device for all of them."""
-    out = np.empty(shape, np.float32)
-    if batches:
-        out[np.concatenate([rows for rows, _ in batches])] = torch.cat([vectors for _, vectors in batches]).cpu().numpy()
-    return out
-
-
-def _check_outputs(outputs: Sequence[str]) -> None:
-    unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown:
-        raise UserError(f"this model has no output {unknown[0]!r}: use {' or '.join(OUTPUTS)}.")
-
-
-def _checked_pooling(pooling: str) -> str:
+def _checked_pooling(info: CheckpointInfo, asked: str) -> str:
+    pooling = info.pooling if asked == "auto" else asked
     if pooling not in POOLINGS:
         raise UserError(f"pooling {pooling!r} is unknown: use auto, {', '.join(POOLINGS)}.")
+    if pooling == "cls" and info.family.causal:
+        raise UserError(f"pooling cls takes the first token, which in {info.folder} sees no other: use last or mean.")
     return pooling
+
+
+def _checked_dimension(info: CheckpointInfo, asked: int | None) -> int:
+    if asked is not None and not 1 <= asked <= info.hidden_size:
+        raise UserError(f"truncate_dim is {asked}, but the vectors of {info.folder} have {info.hidden_size} components: lower it.")
+    return asked or info.hidden_size

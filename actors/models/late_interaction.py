@@ -21,7 +21,7 @@ class LateInteraction:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder, self.tokenizer = encoder, encoder.tokenizer
-        self.dimension, self.device, self.dtype = encoder.dimension, encoder.device, encoder.dtype
+        self.dimension, self.device, self.dtype = encoder.token_dimension, encoder.device, encoder.dtype
 
     @property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from actors.models.description import CheckpointInfo, read_description, read_json
-from actors.models.tokenizing import check_max_length, open_tokenizer, tokenize
+from actors.models.tokenizing import check_max_length, open_tokenizer, special_ids, tokenize
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -39,6 +39,7 @@ class TextTokenizer:
         self.query_instruction = info.prompts.get("query", "") if query_instruction is None else query_instruction
         self.passage_instruction = info.prompts.get("passage", "") if passage_instruction is None else passage_instruction
         self._passages = _truncating(info, self.max_length)
+        self.unweighted_ids = special_ids(folder, self._passages)
         same = self.query_max_length == self.max_length
         self._queries = self._passages if same else _truncating(info, self.query_max_length)
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from actors.models.description import CheckpointInfo
+from actors.models.description import CheckpointInfo, read_json
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -31,6 +32,15 @@ def open_tokenizer(info: CheckpointInfo) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def special_ids(folder: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Ids of the cls, eos, pad and unk tokens that tokenizer_config.json names: bge-m3 gives them no lexical weight."""
+    path = folder / "tokenizer_config.json"
+    config = read_json(path) if path.is_file() else {}
+    named = [config.get(f"{role}_token") for role in ("cls", "eos", "pad", "unk")]
+    contents = [token["content"] if isinstance(token, dict) else token for token in named if token]
+    return tuple(number for number in map(tokenizer.token_to_id, contents) if number is not None)
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], special_tokens: bool, keep: int) -> TokenBatch:

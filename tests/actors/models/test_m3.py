@@ -1,0 +1,122 @@
+"""bge-m3's three outputs and their mix, against FlagEmbedding's figures and by their definitions."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from actors.models import load_encoder
+from actors.models.m3_reranker import M3Reranker, PartScores
+from configs.errors import UserError
+
+PARITY = Path(__file__).parents[2] / "data" / "parity"
+MODEL = PARITY / "ckpt" / "tiny-bge-m3"
+REFERENCE = json.loads((PARITY / "reference.json").read_text())
+INPUTS = json.loads((PARITY / "inputs.json").read_text())
+ALL = ("dense", "sparse", "multi_vector")
+
+
+def m3(**settings):
+    return load_encoder(MODEL, device="cpu", precision="fp32", outputs=ALL, **settings)
+
+
+def near(ours, reference) -> None:
+    np.testing.assert_allclose(ours, reference, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("case", "texts", "settings"),
+    [
+        ("queries", "queries", {}),
+        ("corpus", "passages", {}),
+        ("corpus_maxlen16_batch3", "passages", {"max_length": 16}),
+        ("no_normalize", "passages", {"normalize": False}),
+    ],
+)
+def test_all_three_outputs_are_the_references(case, texts, settings):
+    expected, encoded = REFERENCE[f"M3/{case}"], m3(**settings).encode_corpus(INPUTS[texts])
+    near(encoded.dense, expected["dense_vecs"])
+    assert [{str(k) for k in row} for row in encoded.sparse] == [set(row) for row in expected["lexical_weights"]]
+    for ours, theirs in zip(encoded.sparse, expected["lexical_weights"], strict=True):
+        near(list(ours.values()), [theirs[str(k)] for k in ours])
+    for ours, theirs in zip(encoded.multi_vector, expected["colbert_vecs"], strict=True):
+        near(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("case", "weights", "settings"), [("compute_score", (1, 1, 1), {}), ("compute_score_weights", (0.4, 0.2, 0.4), {})]
+)
+def test_pair_scores_and_their_mix_are_the_references(case, weights, settings):
+    expected = REFERENCE[f"M3/{case}"]
+    encoder = m3(max_length=24) if case.endswith("weights") else m3()
+    pairs = [tuple(pair) for pair in INPUTS["pairs"]]
+    parts = M3Reranker(encoder, weights).part_scores(pairs)
+    if case == "compute_score":
+        near(parts.dense, expected["dense"])
+        near(parts.sparse, expected["sparse"])
+        near(parts.multi_vector, expected["colbert"])
+        near(parts.mixed(weights), expected["colbert+sparse+dense"])
+    np.testing.assert_allclose(M3Reranker(encoder, weights).compute_score(pairs), parts.mixed(weights), atol=1e-6)
+
+
+def test_order_and_batches_change_nothing():
+    texts = [*INPUTS["passages"], *INPUTS["queries"]]
+    expected = m3().encode_corpus(texts)
+    order = np.random.default_rng(3).permutation(len(texts))
+    for budget in (1, 50, 4096):
+        encoded = m3(batch_tokens=budget).encode_corpus([texts[i] for i in order])
+        np.testing.assert_allclose(encoded.dense, expected.dense[order], atol=1e-5)
+        for place, i in enumerate(order):
+            np.testing.assert_allclose(encoded.multi_vector[place], expected.multi_vector[i], atol=1e-5)
+            assert encoded.sparse[place] == pytest.approx(expected.sparse[i], abs=1e-5)
+
+
+def test_a_repeated_token_keeps_its_greatest_weight_and_special_tokens_have_none():
+    rows = m3().encode_corpus(["panda panda panda bear", ""])
+    ids = m3().tokenizer.passages(["panda panda panda bear"]).take(0)
+    assert set(rows.sparse[0]) <= set(ids[1:-1].tolist()) and rows.sparse[1] == {}
+    assert len(rows.multi_vector[1]) == 1  # the closing token alone
+    assert list(rows.sparse[0]) == sorted(rows.sparse[0])
+
+
+def test_a_mix_of_one_part_is_that_part_and_no_weight_at_all_is_refused():
+    parts = PartScores(*(np.array([float(i)], np.float32) for i in (1, 2, 3)))
+    assert parts.mixed((0, 1, 0)) == 2 and parts.mixed((1, 1, 2)) == pytest.approx(9 / 4)
+    with pytest.raises(UserError, match="at least one of them above 0"):
+        parts.mixed((0, 0, 0))
+
+
+def test_truncated_vectors_are_the_beginning_renormalised():
+    whole, short = m3(normalize=False).encode_corpus(["a giant panda"]), m3(truncate_dim=8).encode_corpus(["a giant panda"])
+    expected = whole.dense[:, :8] / np.linalg.norm(whole.dense[:, :8])
+    np.testing.assert_allclose(short.dense, expected, atol=1e-6)
+    assert short.multi_vector[0].shape[1] == 8
+    with pytest.raises(UserError, match="truncate_dim is 33"):
+        m3(truncate_dim=33)
+
+
+def test_a_missing_head_is_named_rather_than_drawn_at_random(tmp_path):
+    model = Path(shutil.copytree(MODEL, tmp_path / "m3"))
+    (model / "sparse_linear.pt").unlink()
+    with pytest.raises(UserError, match=r"sparse_linear\.pt is missing"):
+        load_encoder(model, device="cpu")
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    model = Path(shutil.copytree(MODEL, tmp_path / "m3"))
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("ran",))
+
+    torch.save({"weight": Evil()}, model / "colbert_linear.pt")
+    with pytest.raises(UserError, match=r"colbert_linear\.pt can not be read as plain weights"):
+        load_encoder(model, device="cpu")
+
+
+def test_sparse_of_another_model_is_refused():
+    with pytest.raises(UserError, match=r"no output 'sparse'.*bge-m3"):
+        load_encoder(PARITY / "ckpt" / "tiny-bge-en", outputs=("sparse",))
