@@ -1,6 +1,10 @@
-"""Scored candidates in, rankings out: one row per query and passage, ordered, with both scores, both ranks and metadata."""
+"""Scored candidates in, rankings out: one row per query and passage, ordered, with both scores, both ranks and metadata.
+
+Between two rerankers of a cascade `Reorder` puts the candidates into the order so far and keeps what the ranking will need.
+"""
 
 import json
+from typing import Any
 
 import pyarrow as pa
 
@@ -39,21 +43,57 @@ class Ranker:
         return Parcel({**parcel.header, **header}, {"rankings": table, "queries": asked}).pack()
 
 
-def _ranking(query: dict, metadata: list[str]) -> list[tuple[object, ...]]:
-    ids, scores = query["candidate_ids"], query["candidate_scores"]
-    reranked = query.get("rerank_scores") or []
-    depth = len(reranked)
-    order = sorted(range(depth), key=lambda i: (-reranked[i], ids[i])) + list(range(depth, len(ids)))
+class Reorder:
+    """Candidates as the reranker before ordered them, for the next one. Adds `candidate_ranks` (places in the retrieval) and
+    `candidate_reranked` (the latest rerank score, null for what none reached); `rerank_scores` and the table `unique` go."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
+        parcel = Parcel.unpack(batch)
+        queries = parcel.tables["passages"].drop_columns(["candidate_unique"])
+        rows = [_reordered(query) for query in queries.to_pylist()]
+        lists = {name: queries.schema.field(name).type for name in queries.column_names if name.startswith("candidate_")}
+        lists |= {"candidate_ranks": pa.list_(pa.int32()), "candidate_reranked": pa.list_(pa.float32())}
+        table = queries.drop_columns([name for name in (*lists, "rerank_scores") if name in queries.column_names])
+        for name, kind in lists.items():
+            table = table.append_column(name, pa.array([row[name] for row in rows], kind))
+        return Parcel(parcel.header, {"passages": table}).pack()
+
+
+def _reordered(query: dict[str, Any]) -> dict[str, list[Any]]:
+    order, latest = _order(query), _latest_scores(query)
+    ranks = query.get("candidate_ranks") or range(1, len(order) + 1)
+    known = {name: values for name, values in query.items() if name.startswith("candidate_")}
+    known |= {"candidate_ranks": ranks, "candidate_reranked": latest}
+    return {name: [values[i] for i in order] for name, values in known.items()}
+
+
+def _order(query: dict[str, Any]) -> list[int]:
+    """Places of the candidates: those the last reranker scored by score (ties by passage id), then the others as they stood."""
+    ids, scores = query["candidate_ids"], query.get("rerank_scores") or []
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], ids[i])) + list(range(len(scores), len(ids)))
+
+
+def _latest_scores(query: dict[str, Any]) -> list[float | None]:
+    """The score of the last reranker that reached each candidate."""
+    scores = query.get("rerank_scores") or []
+    before = query.get("candidate_reranked") or [None] * len(query["candidate_ids"])
+    return [*scores, *before[len(scores) :]]
+
+
+def _ranking(query: dict[str, Any], metadata: list[str]) -> list[tuple[object, ...]]:
+    ids, scores, reranked, order = query["candidate_ids"], query["candidate_scores"], _latest_scores(query), _order(query)
+    ranks = query.get("candidate_ranks") or range(1, len(ids) + 1)
     query_metadata = query["metadata"] if json.loads(query["metadata"]) else None
     return [
         (
             query["id"],
             ids[i],
             rank,
-            reranked[i] if i < depth else scores[i],
-            i + 1,
+            scores[i] if reranked[i] is None else reranked[i],
+            ranks[i],
             scores[i],
-            reranked[i] if i < depth else None,
+            reranked[i],
             metadata[query["candidate_unique"][i]],
             query_metadata,
         )

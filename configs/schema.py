@@ -264,6 +264,15 @@ class SearchConfig(Section):
         return self
 
 
+class LayerExit(Section):
+    """Where a layerwise reranker lets candidates go while it computes."""
+
+    layer: int = Field(ge=1)
+    """Layer whose head scores them."""
+    keep: int = Field(ge=1)
+    """Candidates of each query that go on, the best; the others keep the score and order they left with."""
+
+
 class RerankConfig(Section):
     """Candidates to rankings."""
 
@@ -289,7 +298,9 @@ class RerankConfig(Section):
     prompt: str | None = None
     """The question that an LLM reranker answers about each pair; none takes the one it was trained with."""
     cutoff_layers: tuple[int, ...] = ()
-    """Layer whose head scores (layerwise, lightweight); none takes the last. Fewer layers are faster."""
+    """The one layer whose head scores (layerwise, lightweight); none takes the last. Fewer layers are faster."""
+    exits: tuple[LayerExit, ...] = ()
+    """Early exits of a layerwise reranker, lower layers first: the rows that go on are not computed again."""
     compress_ratio: Literal[1, 2, 4, 8] = 1
     """Passage tokens merged into one at `compress_layers` (lightweight)."""
     compress_layers: tuple[int, ...] = (8,)
@@ -355,14 +366,28 @@ class Config(Section):
     """Queries to candidates."""
     rerank: RerankConfig | None = None
     """Candidates to rankings; none keeps the retrieval order."""
+    cascade: tuple[RerankConfig, ...] = ()
+    """Further rerankers after `rerank`, each on the first `depth` candidates of the order before it: cheap and wide first."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Rankings to figures."""
     ray: RayConfig = RayConfig()
     """The cluster."""
 
+    @property
+    def rerankers(self) -> tuple[RerankConfig, ...]:
+        """All rerankers in the order they work."""
+        return (self.rerank, *self.cascade) if self.rerank else ()
+
     @model_validator(mode="after")
-    def _depth_within_top_k(self) -> "Config":
-        depth = self.rerank.depth if self.rerank else None
-        if depth is not None and depth > self.search.top_k:
-            raise ValueError(f"rerank.depth is {depth} but search.top_k is only {self.search.top_k}: lower the depth or raise top_k")
+    def _depths_fall(self) -> "Config":
+        if self.cascade and not self.rerank:
+            raise ValueError("cascade needs a first reranker: set rerank")
+        limit, before = self.search.top_k, "search.top_k"
+        for number, reranker in enumerate(self.rerankers):
+            name = f"cascade[{number - 1}].depth" if number else "rerank.depth"
+            if number and reranker.depth is None:
+                raise ValueError(f"{name} is missing: say how many candidates this reranker gets")
+            if reranker.depth is not None and reranker.depth > limit:
+                raise ValueError(f"{name} is {reranker.depth} but {before} is only {limit}: lower the depth or raise {before}")
+            limit, before = reranker.depth or limit, name
         return self

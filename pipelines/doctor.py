@@ -37,9 +37,8 @@ def _looks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "queries", lambda: _input(config, "queries")
         yield "qrels", lambda: _judgements(config)
     yield "embed.model", lambda: _described(config.embed.model, check_encoder(config))
-    rerank = config.rerank
-    if rerank is not None:
-        yield "rerank.model", lambda: _described(rerank.model, check_reranker(rerank, config.s3))
+    for reranker in config.rerankers:
+        yield "rerank.model", lambda r=reranker: _described(r.model, check_reranker(r, config.s3))  # type: ignore[misc]
     yield "faiss", _faiss
     yield "ray", lambda: _ray(config)
     yield "disk", lambda: _disk(config)

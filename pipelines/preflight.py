@@ -29,8 +29,8 @@ def check_config(config: Config) -> None:
         check_input(config, "queries")
         check_judgements_early(config)
         _check_top_k(config, corpus)
-    if config.rerank is not None:
-        check_reranker(config.rerank, config.s3)
+    for reranker in config.rerankers:
+        check_reranker(reranker, config.s3)
 
 
 def require_queries(config: Config) -> QueriesConfig:

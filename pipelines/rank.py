@@ -14,7 +14,7 @@ from actors.loading import RerankerSpec, checkpoint_folder
 from actors.models.checkpoint import checkpoint_digest
 from actors.opening import PassageSource
 from actors.pairer import Pairer
-from actors.ranker import Ranker
+from actors.ranker import Ranker, Reorder
 from actors.reranker import Reranker
 from actors.searcher import AskAll, Search
 from actors.storage.commits import CommitRecord, committed_units, read_commits
@@ -50,7 +50,7 @@ class Asking:
     manifest: Manifest
     embedding: Embedding
     queries: QueriesConfig
-    spec: RerankerSpec | None
+    specs: tuple[RerankerSpec, ...]
     units: tuple[Any, ...]
     candidates: str
     rankings: str
@@ -85,16 +85,15 @@ def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
         raise UserError(
             f"search.top_k is {config.search.top_k} but the index holds only {manifest.rows} passages: lower top_k to {manifest.rows}."
         )
-    spec = reranker_spec(job, manifest, config.rerank) if config.rerank else None
+    specs = tuple(reranker_spec(job, manifest, reranker) for reranker in config.rerankers)
     units = plan_input(config.queries, config.s3, "queries", config.queries.unit_rows, job.store)
     encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction]
     candidates = fingerprint([manifest.content, encoder, config.search.top_k, config.queries.only_judged and sorted(_judged(job))])
-    reranking = (
+    reranking = [
         [checkpoint_digest(spec.folder), spec.precision, spec.kind, spec.uses_stored_vectors, semantic_fields(spec.config)]
-        if spec
-        else None
-    )
-    return Asking(job, manifest, embedding, config.queries, spec, tuple(units), candidates, fingerprint([candidates, reranking]))
+        for spec in specs
+    ]
+    return Asking(job, manifest, embedding, config.queries, specs, tuple(units), candidates, fingerprint([candidates, reranking]))
 
 
 def _judged(job: Job) -> frozenset[str]:
@@ -158,7 +157,7 @@ def _stream(asking: Asking, units: Sequence[Any], tail: list[Operator]) -> None:
     with ExitStack() as stack:
         head = _finding(asking, stack, place.folder)
         if head:
-            name = "rank" if asking.spec is None else "search and rerank"
+            name = "search and rerank" if asking.specs else "rank"
             operators = [*head, *(keep if job.config.search.keep_candidates else []), *tail]
             finish(job, Stage(name, operators, place), read_items(units, asking.rankings))
 
@@ -205,12 +204,17 @@ def _swept(asking: Asking, names: list[str]) -> AskAll:
 
 
 def _ranking_operators(asking: Asking, place: Any) -> list[Operator]:
-    job, spec = asking.job, asking.spec
+    job = asking.job
     source = PassageSource(job.store, asking.manifest.segments)
-    depth = (spec.config.depth if spec else 0) or job.config.search.top_k
-    operators = [Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, cpus=0.5, tasks=2)]
-    if spec is not None:
-        pool = spec.config.workers
+    if not asking.specs:
+        operators = [Operator(Pairer, {"source": source, "spec": None, "depth": 0}, cpus=0.5, tasks=2)]
+    else:
+        operators = []
+    for number, spec in enumerate(asking.specs):
+        depth, pool = spec.config.depth or job.config.search.top_k, spec.config.workers
+        if number:
+            operators.append(Operator(Reorder, {}, cpus=0.15, tasks=2))
+        operators.append(Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, cpus=0.5, tasks=2))
         arguments = {"spec": spec, "place": place, "source": source, "depth": depth}
         operators.append(Operator(Reranker, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool)))
     return [*operators, Operator(Ranker, {}, cpus=0.2, tasks=2), writing_operator(place, "rankings", "rerank")]

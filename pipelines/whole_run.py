@@ -84,5 +84,5 @@ def _asking(job: Job, version: int | None) -> Asking:
 
 
 def _report(job: Job, asking: Asking, records: dict[str, Sequence[CommitRecord]]) -> Report:
-    results = read_results(job, records["queries"], reranked=asking.spec is not None)
+    results = read_results(job, records["queries"], reranked=bool(asking.specs))
     return make_report(job, asking.manifest, records, results, evaluate_run(job, results))
