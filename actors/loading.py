@@ -41,7 +41,7 @@ class EncoderSpec:
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer alone, without weights."""
         c = self.config
-        return TextTokenizer(self.folder, c.max_length, c.query_instruction, c.passage_instruction)
+        return TextTokenizer(self.folder, c.max_length, c.query_instruction, c.passage_instruction, task=c.task)
 
     def encoder(self) -> "Encoder":
         """The model on this worker's device."""
@@ -55,6 +55,7 @@ class EncoderSpec:
             precision=self.precision,
             query_instruction=c.query_instruction,
             passage_instruction=c.passage_instruction,
+            task=c.task,
             pooling=c.pooling,
             normalize=c.normalize,
             max_length=c.max_length,

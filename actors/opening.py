@@ -3,30 +3,53 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.index.kinds import IndexPlan
+from actors.index.inverted import InvertedLists, SparseIndex, inverted_files
+from actors.index.lexical import FILES as LEXICAL_FILES
+from actors.index.lexical import CollectionStatistics, open_lexical
 from actors.index.passages import PassageFile
 from actors.index.segment import Segment
-from actors.indexer import PASSAGES, TOKENS
+from actors.index.writing import INDEX_FILE, VECTORS_FILE
+from actors.indexer import PASSAGES, SPARSE, TOKENS
+from actors.retrieval import Retrieval, Retriever
 from actors.storage.manifests import SegmentEntry
 from actors.storage.objects import Store
 from actors.storage.verified import read_verified
 
-
-def open_segment(store: Store, entry: SegmentEntry, plan: IndexPlan, ordinal: int, use_gpu: bool = False) -> Segment:
-    """A segment ready to search, whose hits bear `ordinal`. Raises DamagedFile when a file is not what the version names."""
-    return Segment.open(_linked_folder(store, entry), plan, ordinal, use_gpu=use_gpu)
+RETRIEVER_FILES = {"dense": (), "sparse": inverted_files(SPARSE), "bm25": LEXICAL_FILES}
+"""What a segment must hold for each retriever, beside the index and the passages that all of them need."""
 
 
-def _linked_folder(store: Store, entry: SegmentEntry) -> Path:
-    """A folder where the segment's verified files bear their plain names."""
-    files = {name: read_verified(store, file) for name, file in entry.files.items() if name != TOKENS}
+def open_statistics(store: Store, retrieval: Retrieval) -> CollectionStatistics | None:
+    """The term statistics of the version, where its retrievers need them."""
+    return None if retrieval.statistics is None else CollectionStatistics.open(read_verified(store, retrieval.statistics))
+
+
+def open_retrievers(
+    store: Store, entry: SegmentEntry, retrieval: Retrieval, statistics: CollectionStatistics | None, ordinal: int, use_gpu: bool = False
+) -> dict[str, Retriever]:
+    """A segment ready to search, by retriever; its hits bear `ordinal`. Raises DamagedFile when a file is not what the version names."""
+    kinds, bm25 = retrieval.config.retrievers, retrieval.config.bm25
+    names = {INDEX_FILE, PASSAGES, VECTORS_FILE, *(name for kind in kinds for name in RETRIEVER_FILES[kind])}
+    folder = linked_folder(store, entry, names)
+    segment = Segment.open(folder, retrieval.plan, ordinal, use_gpu=use_gpu and "dense" in kinds)
+    opened: dict[str, Retriever] = {"dense": segment}
+    if "sparse" in kinds:
+        opened["sparse"] = SparseIndex(InvertedLists.open(folder, SPARSE), segment)
+    if "bm25" in kinds and statistics is not None:
+        opened["bm25"] = open_lexical(folder, segment, statistics, bm25.k1, bm25.b)
+    return opened
+
+
+def linked_folder(store: Store, entry: SegmentEntry, names: Collection[str]) -> Path:
+    """A folder where those of the segment's files, verified, bear their plain names."""
+    files = {name: read_verified(store, file) for name, file in entry.files.items() if name in names}
     identity = hashlib.sha256(repr(sorted((n, str(p)) for n, p in files.items())).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir(), f"raytrieve-{os.getuid()}", "segments", f"{entry.segment}-{identity}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,12 +102,14 @@ class PassageSource:
                 out[position] = np.frombuffer(cell, np.float16).reshape(-1, dimension)
         return out
 
-    def known(self, segment: int, ids: set[str]) -> set[str]:
-        """Those of the ids that a segment holds."""
-        wanted = pa.array(sorted(ids), pa.string())
+    def known(self, segment: int, ids: set[str], deleted: Sequence[int] = (), name: str = "id") -> set[str]:
+        """Those of the ids that a segment holds in the column `name`, in other rows than the deleted ones."""
+        wanted, start = pa.array(sorted(ids), pa.string()), 0
         found: set[str] = set()
-        for column in self._file(segment, PASSAGES).column("id"):
-            found.update(column.filter(pc.is_in(column, value_set=wanted)).to_pylist())
+        for column in self._file(segment, PASSAGES).column(name):
+            live = ~np.isin(np.arange(start, start + len(column)), deleted)
+            found.update(column.filter(pc.and_(pc.is_in(column, value_set=wanted), pa.array(live))).to_pylist())
+            start += len(column)
         return found
 
     def _file(self, segment: int, name: str) -> PassageFile:

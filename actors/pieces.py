@@ -1,16 +1,20 @@
 """Parts of committed data files in, their rows out: how segments and training samples read vectors."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.index.inverted import TermRows
 from actors.storage.commits import DataFile
 from actors.storage.objects import Store
 from actors.storage.verified import read_verified
+
+SPARSE_COLUMNS = ("sparse_ids", "sparse_weights")
+"""list<int32> and list<float32>: lexical weights, beside the vectors of an encoder that has them."""
 
 _BATCH = 1024  # rows in memory at once
 
@@ -41,19 +45,37 @@ class Piece:
 
 def cut_pieces(files: Sequence[tuple[DataFile, int, tuple[int, ...]]], segment_rows: int) -> list[list[Piece]]:
     """Segments of at most `segment_rows` rows over (data file, rows, dropped rows), in order."""
+    return regroup([Piece(file, drop, 0, rows - len(drop)) for file, rows, drop in files], segment_rows)
+
+
+def regroup(pieces: Iterable[Piece], segment_rows: int) -> list[list[Piece]]:
+    """Segments of at most `segment_rows` rows over whatever pieces, in order."""
     segments: list[list[Piece]] = []
     room = 0
-    for file, rows, drop in files:
-        start, kept = 0, rows - len(drop)
-        while start < kept:
+    for piece in pieces:
+        start = piece.start
+        while start < piece.stop:
             if room == 0:
                 segments.append([])
                 room = segment_rows
-            stop = min(kept, start + room)
-            segments[-1].append(Piece(file, drop, start, stop))
+            stop = min(piece.stop, start + room)
+            segments[-1].append(replace(piece, start=start, stop=stop))
             room -= stop - start
             start = stop
     return segments
+
+
+def without_rows(pieces: Iterable[Piece], deleted: np.ndarray) -> list[Piece]:
+    """The pieces of a segment without some of its rows (int64, ascending, counted over all pieces)."""
+    left, offset = [], 0
+    for piece in pieces:
+        first, last = np.searchsorted(deleted, [offset, offset + piece.rows])
+        offset += piece.rows
+        kept = np.setdiff1d(np.arange(piece.stop + len(piece.drop)), np.array(piece.drop, np.int64))  # file rows up to the piece's end
+        gone = kept[piece.start + deleted[first:last] - (offset - piece.rows)]
+        drop = tuple(np.union1d(np.array(piece.drop, np.int64), gone).tolist())
+        left.append(replace(piece, drop=drop, stop=piece.stop - len(gone)))
+    return [piece for piece in left if piece.rows]
 
 
 def read_piece(store: Store, piece: Piece, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -74,3 +96,8 @@ def vectors_of(table: pa.Table) -> np.ndarray:
     column = table["vector"].combine_chunks()
     width = column.type.list_size
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def sparse_of(table: pa.Table) -> TermRows:
+    """The lexical weights of a table that has them."""
+    return TermRows.from_lists(*(table[name] for name in SPARSE_COLUMNS))

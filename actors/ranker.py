@@ -4,9 +4,11 @@ Between two rerankers of a cascade `Reorder` puts the candidates into the order 
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.parcels import Parcel
 
@@ -26,7 +28,15 @@ RANKING_SCHEMA = pa.schema(
 
 
 class Ranker:
-    """Orders each query's candidates by rerank score (ties by passage id); those beyond the depth keep retrieval order."""
+    """Orders each query's candidates by rerank score (ties by passage id); those beyond the depth keep retrieval order.
+
+    `retrievers`, where several were fused: each one's own score of a passage becomes the column <retriever>_score (null where it did
+    not find it), and their own rankings the table `retrieved`.
+    """
+
+    def __init__(self, retrievers: Sequence[str] = ()) -> None:
+        self._retrievers = tuple(retrievers)
+        self._schema = pa.schema([*RANKING_SCHEMA, *((f"{kind}_score", pa.float32()) for kind in self._retrievers)])
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
@@ -35,12 +45,29 @@ class Ranker:
         metadata = unique["metadata"].to_pylist()
         rows: list[tuple[object, ...]] = []
         for query in queries.to_pylist():
-            rows.extend(_ranking(query, metadata))
-        columns = list(zip(*rows, strict=True)) or [()] * len(RANKING_SCHEMA)
-        table = pa.table([pa.array(c, field.type) for c, field in zip(columns, RANKING_SCHEMA, strict=True)], schema=RANKING_SCHEMA)
+            rows.extend(_ranking(query, metadata, self._retrievers))
+        columns = list(zip(*rows, strict=True)) or [()] * len(self._schema)
+        table = pa.table([pa.array(c, field.type) for c, field in zip(columns, self._schema, strict=True)], schema=self._schema)
         asked = queries.select(["id"])  # so that a query without candidates is known to have been asked
         header = {"counts": {**parcel.header["counts"], "candidates": len(rows)}}
-        return Parcel({**parcel.header, **header}, {"rankings": table, "queries": asked}).pack()
+        tables = {"rankings": table, "queries": asked}
+        if self._retrievers:
+            tables["retrieved"] = pa.concat_tables([_own_ranking(queries, kind) for kind in self._retrievers])
+        return Parcel({**parcel.header, **header}, tables).pack()
+
+
+def _own_ranking(queries: pa.Table, kind: str) -> pa.Table:
+    """What one retriever alone found: a row per query and passage."""
+    ids, scores = queries[f"{kind}_ids"].combine_chunks(), queries[f"{kind}_scores"].combine_chunks()
+    rows = pc.list_parent_indices(ids)
+    return pa.table(
+        {
+            "query_id": queries["id"].take(rows),
+            "retriever": pa.array([kind] * len(rows), pa.string()),
+            "passage_id": ids.flatten(),
+            "score": scores.flatten(),
+        }
+    )
 
 
 class Reorder:
@@ -81,7 +108,7 @@ def _latest_scores(query: dict[str, Any]) -> list[float | None]:
     return [*scores, *before[len(scores) :]]
 
 
-def _ranking(query: dict[str, Any], metadata: list[str]) -> list[tuple[object, ...]]:
+def _ranking(query: dict[str, Any], metadata: list[str], retrievers: Sequence[str]) -> list[tuple[object, ...]]:
     ids, scores, reranked, order = query["candidate_ids"], query["candidate_scores"], _latest_scores(query), _order(query)
     ranks = query.get("candidate_ranks") or range(1, len(ids) + 1)
     query_metadata = query["metadata"] if json.loads(query["metadata"]) else None
@@ -96,6 +123,7 @@ def _ranking(query: dict[str, Any], metadata: list[str]) -> list[tuple[object, .
             reranked[i],
             metadata[query["candidate_unique"][i]],
             query_metadata,
+            *(query[f"candidate_{kind}"][i] for kind in retrievers),
         )
         for rank, i in enumerate(order, 1)
     ]

@@ -6,15 +6,17 @@ counts, and the rejects already stored under a name that the unit's commit recor
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from actors.catalogue.sources import sources_of
+from actors.chunker import Chunker
 from actors.corpus.planning import WorkUnit
 from actors.corpus.reading import read_units
 from actors.corpus.rejects import encode_rejects
-from actors.corpus.schema import Passages, Reject
+from actors.corpus.schema import Passages, Reject, document_ids
 from actors.parcels import Parcel
 from actors.storage.commits import put_data
 from actors.storage.objects import Store, new_attempt
@@ -31,10 +33,18 @@ class Workplace:
 
 
 class Reader:
-    """Reads units of `spec`'s files. `only` keeps just these ids (judged queries); the others are not rejects."""
+    """Reads units of `spec`'s files. `only` keeps just these ids (judged queries); the others are not rejects. `chunker` cuts documents."""
 
-    def __init__(self, spec: InputConfig, s3: S3Config, role: str, place: Workplace, only: frozenset[str] | None = None) -> None:
-        self._spec, self._s3, self._role, self._place, self._only = spec, s3, role, place, only
+    def __init__(
+        self,
+        spec: InputConfig,
+        s3: S3Config,
+        role: str,
+        place: Workplace,
+        only: frozenset[str] | None = None,
+        chunker: Chunker | None = None,
+    ) -> None:
+        self._spec, self._s3, self._role, self._place, self._only, self._chunker = spec, s3, role, place, only, chunker
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Work on one parcel; the module says what comes in and what goes out."""
@@ -43,10 +53,17 @@ class Reader:
         # Input unit -> stage unit: the same queries make different rankings under another index.
         names = header.get("names", [unit.unit_id for unit in units])
         started = time.time()
-        for name, (_, passages) in zip(names, read_units(units, self._spec, self._s3, role=self._role), strict=True):
-            chosen = _without_poison(passages, header.get("poison", []))
-            yield self._parcel(name, chosen, header.get("keep"), started).pack()
+        for name, (unit, passages) in zip(names, self.read(units), strict=True):
+            wanted = header.get("wanted", {}).get(name, {})
+            chosen = _without_poison(_of_rows(passages, wanted.get("rows")), header.get("poison", []))
+            parcel = self._parcel(name, chosen, header.get("keep"), started)
+            yield parcel.replace({"sources": [list(source) for source in sources_of([unit])], "recall": wanted.get("recall", [])}).pack()
             started = time.time()
+
+    def read(self, units: Sequence[WorkUnit]) -> Iterator[tuple[WorkUnit, Passages]]:
+        """Each unit with its checked passages. Stores nothing."""
+        read = read_units(units, self._spec, self._s3, self._role, apart=self._chunker is not None)
+        return read if self._chunker is None else ((unit, self._chunker(documents)) for unit, documents in read)
 
     def _parcel(self, unit: str, passages: Passages, keep: list[int] | None, started: float) -> Parcel:
         table, attempt = passages.table, new_attempt()
@@ -70,12 +87,18 @@ class Reader:
         return Parcel(header, {"passages": table})
 
 
+def _of_rows(passages: Passages, rows: list[int] | None) -> Passages:
+    """The unit with only those of its passages (by their place in it) that a re-index wants; all without a wish."""
+    return passages if rows is None else Passages(passages.table.take(pa.array(rows, pa.int64())), passages.rejects, passages.rows_read)
+
+
 def _without_poison(passages: Passages, poison: list[list[object]]) -> Passages:
     """The unit without the rows found to kill their worker: those are rejects now."""
     table, rejects = passages.table, passages.rejects
     if poison:
         reasons = {(source, row): str(reason) for source, row, reason in poison}
-        keys = list(zip(table["source"].to_pylist(), table["source_row"].to_pylist(), table["id"].to_pylist(), strict=True))
-        rejects += tuple(Reject(source, row, reasons[source, row], name) for source, row, name in keys if (source, row) in reasons)
+        keys = list(zip(table["source"].to_pylist(), table["source_row"].to_pylist(), document_ids(table).to_pylist(), strict=True))
+        found = dict.fromkeys(key for key in keys if key[:2] in reasons)  # each document once, whatever its passages
+        rejects += tuple(Reject(source, row, reasons[source, row], name) for source, row, name in found)
         table = table.filter(pa.array([(source, row) not in reasons for source, row, _ in keys], pa.bool_()))
     return Passages(table, rejects, passages.rows_read)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:  # torch loads where a model does, not in every process that n
 
 
 class Reranker:
-    """Scores the first `depth` candidates of every query of a unit with a cross-encoder or by late interaction."""
+    """Scores the first `depth` candidates of every query of a unit with a reranker of any kind."""
 
     def __init__(self, spec: RerankerSpec, place: Workplace, source: PassageSource, depth: int) -> None:
-        self._place, self._source, self._depth, self._kind = place, source, depth, spec.kind
-        self._model: Any = spec.reranker()  # a CrossEncoder or a LateInteraction, by kind
+        self._place, self._source, self._depth = place, source, depth
+        self._model: Any = spec.reranker()  # by kind; all but late interaction over stored vectors score token ids
         self._stored, self._normalize = spec.uses_stored_vectors, spec.config.normalize
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -47,16 +47,13 @@ class Reranker:
         return out.pack()
 
     def _scores(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
-        if self._kind == "cross_encoder":
-            return self._model.score_tokens(queries, TokenBatch.from_arrow(unique["input_ids"], 0), pairs, self._normalize)
-        return self._late(self._model, queries, unique, pairs)
+        if self._stored:
+            return self._late(self._model, queries, unique, pairs)
+        scores: np.ndarray = self._model.score_tokens(queries, TokenBatch.from_arrow(unique["input_ids"], 0), pairs, self._normalize)
+        return scores
 
     def _late(self, model: "LateInteraction", queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
         query_vectors = model.token_vectors(queries)
-        if not self._stored:
-            return model.score_vectors(
-                query_vectors, model.token_vectors(TokenBatch.from_arrow(unique["input_ids"], 0)), pairs, self._normalize
-            )
         wanted, compact = np.unique(pairs[:, 1], return_inverse=True)
         chosen = unique.take(pa.array(wanted))
         vectors = self._source.token_vectors(chosen["segment"].to_pylist(), chosen["row"].to_pylist(), model.dimension)

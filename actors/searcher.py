@@ -1,27 +1,32 @@
-"""Query vectors in, candidates out: resident searchers, and the operator that asks them all and merges.
+"""Queries in, candidates out: resident searchers, and the operator that asks them all, merges and fuses.
 
 `Searcher` holds segments in memory and knows nothing of who calls it. `Search` is given a callable that asks every
-searcher; its parcels gain the columns candidate_ids, candidate_scores, candidate_segments and candidate_rows.
+searcher; its parcels gain the columns candidate_ids, candidate_scores, candidate_segments and candidate_rows, and, where
+several retrievers were fused, for each of them candidate_<retriever> (its own score of each candidate, null where it did
+not find it) and <retriever>_ids and <retriever>_scores (its own top_k).
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.index.devices import gpu_available
-from actors.index.hits import Hits, empty_hits, merge_hits
-from actors.index.kinds import IndexPlan
-from actors.opening import open_segment
+from actors.index.hits import empty_hits
+from actors.opening import open_retrievers, open_statistics
 from actors.parcels import Parcel
-from actors.pieces import vectors_of
+from actors.pieces import SPARSE_COLUMNS
+from actors.retrieval import AskAll, Asker, Found, Questions, Retrieval, merge_found, ranked
 from actors.storage.manifests import SegmentEntry
 from actors.storage.objects import Store
+from configs.schema import SearchConfig
 
-AskAll = Callable[[str, np.ndarray, int], Sequence[Hits]]
 COLUMNS = {"ids": "candidate_ids", "scores": "candidate_scores", "segments": "candidate_segments", "rows": "candidate_rows"}
+_ASKED = {"vector", *SPARSE_COLUMNS}  # what the retrievers have used up
 
 
 class Searcher:
@@ -31,43 +36,66 @@ class Searcher:
         self,
         store: Store,
         segments: Mapping[int, SegmentEntry],
-        plan: IndexPlan,
+        retrieval: Retrieval,
         deletions: Mapping[str, Sequence[int]],
         threads: int,
         gpu: bool = False,
     ) -> None:
         faiss.omp_set_num_threads(max(1, threads))
+        statistics, gpu = open_statistics(store, retrieval), gpu and gpu_available()
         self._open = {
-            ordinal: open_segment(store, entry, plan, ordinal, gpu and gpu_available()) for ordinal, entry in sorted(segments.items())
+            ordinal: open_retrievers(store, entry, retrieval, statistics, ordinal, gpu) for ordinal, entry in sorted(segments.items())
         }
+        self._config = retrieval.config
+        self._rows = sum(entry.rows for entry in segments.values())
         self._deleted = {o: np.array(sorted(deletions[e.segment]), np.int64) for o, e in segments.items() if deletions.get(e.segment)}
 
-    def search(self, vectors: np.ndarray, k: int) -> Hits:
-        """The best k of these segments for float32 vectors [n, d], ordered by (score desc, id)."""
-        found = [segment.search(vectors, k, self._deleted.get(ordinal)) for ordinal, segment in self._open.items()]
-        return merge_hits(found, k)
+    def search(self, questions: Questions, k: int) -> Found:
+        """Each retriever's best k of these segments for the queries of a unit, ordered by (score desc, id)."""
+        parts = [
+            {kind: retrievers[kind].search(asked, k, self._deleted.get(ordinal)) for kind, asked in questions.items()}
+            for ordinal, retrievers in self._open.items()
+        ]
+        return merge_found(parts, k)
 
     def ready(self) -> int:
         """Rows held; answers once the segments are open."""
-        return sum(segment.rows for segment in self._open.values())
+        return self._rows
 
 
 class Search:
     """Finds the top k of every query of a unit."""
 
-    def __init__(self, ask_all: AskAll, k: int) -> None:
-        self._ask_all, self._k = ask_all, k
+    def __init__(self, ask_all: AskAll, config: SearchConfig) -> None:
+        self._ask_all, self._config, self._asker = ask_all, config, Asker(config)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         started = time.perf_counter()
         table = parcel.tables["passages"]
-        vectors = vectors_of(table).astype(np.float32) if "vector" in table.column_names else np.zeros((table.num_rows, 0), np.float32)
-        found = list(self._ask_all(parcel.header["unit"], vectors, self._k)) if table.num_rows else [empty_hits(0, self._k)]
-        hits = merge_hits(found, self._k).to_table()
-        kept = table.drop_columns(["vector"]) if "vector" in table.column_names else table
-        for name, column in COLUMNS.items():
-            kept = kept.append_column(column, hits[name])
+        found = self._find(parcel.header["unit"], table)
+        kept = table.drop_columns([name for name in table.column_names if name in _ASKED])
+        for name, column in candidate_columns(found, self._config).items():
+            kept = kept.append_column(name, column)
         counts = {**parcel.header["counts"], "search_seconds": time.perf_counter() - started}
         return parcel.replace({"counts": counts}, passages=kept).pack()
+
+    def _find(self, unit: str, table: pa.Table) -> Found:
+        if not table.num_rows:
+            return {kind: empty_hits(0, self._config.depth) for kind in self._config.retrievers}
+        return merge_found(self._ask_all(unit, partial(self._asker, table), self._config.depth), self._config.depth)
+
+
+def candidate_columns(found: Found, config: SearchConfig) -> dict[str, pa.ChunkedArray]:
+    """The columns of the module's docstring, for the queries of one unit."""
+    fused = ranked(found, config)
+    hits = fused.hits.to_table()
+    columns = {column: hits[name] for name, column in COLUMNS.items()}
+    for kind, scores in fused.parts.items():
+        own = pa.array(scores[fused.hits.rows >= 0], from_pandas=True)  # NaN becomes null
+        offsets = hits["ids"].combine_chunks().offsets
+        columns[f"candidate_{kind}"] = pa.chunked_array([pa.ListArray.from_arrays(offsets, own)])
+        part = found[kind].to_table()
+        columns |= {f"{kind}_{name}": pc.list_slice(part[name], 0, config.top_k) for name in ("ids", "scores")}
+    return columns

@@ -3,14 +3,15 @@
 In: a parcel with the table to keep. Out: a parcel without tables whose header is the receipt of the commit that counts.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.catalogue.hashing import hash_column, hash_texts
 from actors.parcels import Parcel
 from actors.reader import Workplace
 from actors.storage.commits import CommitRecord, DataFile, commit, upload_data
@@ -44,9 +45,11 @@ class Writer:
         files = {name: DataFile(**entry) for name, entry in header["files"].items()}
         files["data"] = self._store(f"{stem}.parquet", parcel.tables[self._table])
         if self._hash_ids:
-            files["ids"] = self._store(f"{stem}.ids.parquet", hashed_ids(parcel.tables[self._table]["id"]))
+            files["ids"] = self._store(f"{stem}.ids.parquet", hashed_rows(parcel.tables[self._table]))
+        if "retrieved" in parcel.tables:  # the rankings of single retrievers, beside the fused one
+            files["retrieved"] = self._store(f"{stem}.retrieved.parquet", parcel.tables["retrieved"])
         counts = {**header["counts"], "write_seconds": time.perf_counter() - started}
-        details = {name: header[name] for name in ("reasons", "sources") if name in header}
+        details: dict[str, Any] = {name: header[name] for name in ("reasons", "sources") if name in header}
         record = CommitRecord(header["unit"], header["attempt"], files, counts, self._place.run, header["started"], 0.0, details)
         winner = commit(self._place.store, self._place.folder, record)
         return winner, winner.attempt == record.attempt
@@ -61,10 +64,12 @@ class Writer:
             local.unlink(missing_ok=True)
 
 
-def hashed_ids(ids: pa.ChunkedArray) -> pa.Table:
-    """128-bit hashes of ids, row-aligned: what the search for duplicates reads instead of the passages."""
-    digests = [hashlib.blake2b(name.encode(), digest_size=16).digest() for name in ids.to_pylist()]
-    return pa.table({"id_hash": pa.array(digests, pa.binary(16))})
+def hashed_rows(table: pa.Table) -> pa.Table:
+    """128-bit hashes of ids and of what is embedded, row-aligned: what duplicates and re-used texts are found by."""
+    columns = {"id_hash": table["id"], "embedding_hash": table["text"]}
+    if "document_id" in table.column_names:
+        columns["document_hash"] = table["document_id"]
+    return pa.table({name: hash_column(hash_texts(column.to_pylist())) for name, column in columns.items()})
 
 
 def _leaf_names(schema: pa.Schema) -> list[str]:

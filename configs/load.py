@@ -21,7 +21,7 @@ from configs.schema import Config
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SECRET = re.compile(r"(secret|password|passwd|token|access_?key|credential)", re.IGNORECASE)
 # Tokens of a text, and slips of the pen for them: not secrets.
-_HARMLESS = re.compile(r"batch_token|tokeni[sz]er|token_vector|max_token", re.IGNORECASE)
+_HARMLESS = re.compile(r"batch_token|tokeni[sz]er|token_vector|max_token|^tokens$", re.IGNORECASE)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Config:

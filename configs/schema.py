@@ -98,6 +98,30 @@ class InputConfig(Section):
     """A file that breaks half-way stops the run, or gives up its remaining rows to the rejects."""
 
 
+class ChunkingConfig(Section):
+    """Long documents into passages. The passages of document `doc` are `doc#0`, `doc#1` ..., also where there is but one."""
+
+    tokens: int = Field(ge=16)
+    """Tokens of a passage at most, as the embedding model reads it: title, instruction and special tokens counted."""
+    overlap: int = Field(default=0, ge=0)
+    """Tokens at the end of a passage that the next one repeats, at most: whole sentences where they fit."""
+    unit_documents: int = Field(default=512, ge=1)
+    """Documents of one work unit, in place of embed.unit_rows: about 10,000 passages where a document makes twenty."""
+
+    @model_validator(mode="after")
+    def _overlap_leaves_room(self) -> "ChunkingConfig":
+        if self.overlap > self.tokens // 2:
+            raise ValueError(f"overlap is {self.overlap} but tokens is only {self.tokens}: lower overlap to {self.tokens // 2}")
+        return self
+
+
+class CorpusConfig(InputConfig):
+    """The documents, and how they become passages."""
+
+    chunking: ChunkingConfig | None = later(None)
+    """How long documents are cut; none takes every record as one passage, whose tokens past the model's limit are not seen."""
+
+
 class PoolConfig(Section):
     """A pool of Ray actors that share one kind of work."""
 
@@ -139,9 +163,12 @@ class EncoderConfig(Section):
     max_length: int | None = Field(default=None, ge=8)
     """Tokens kept of a text, special tokens counted; none takes the checkpoint's own limit."""
     query_instruction: str | None = None
-    """Put before every query; none leaves it to the model (empty for most checkpoints)."""
+    """Put before every query, or a whole text with {} for the query; none takes the model's own, "" takes none. Models with a template
+    (bge-multilingual-gemma2, Qwen3-Embedding and so on) put it there as the task. `raytrieve models show` tells what takes effect."""
     passage_instruction: str | None = None
-    """Put before every passage; BGE models use none."""
+    """Put before every passage; none takes the model's own, which most do not have, "" takes none."""
+    task: str | None = later(None)
+    """Task of llm-embedder whose two instructions are taken: qa (the default), convsearch, chat, lrlm, icl or tool."""
     truncate_dim: int | None = Field(default=None, ge=1)
     """Components kept of each vector, before normalising; for models trained for it (Matryoshka). None keeps all."""
     batch_tokens: int = execution(0, ge=0)
@@ -238,6 +265,9 @@ class SearchConfig(Section):
     """Candidates of each retriever before the fusion; none takes top_k."""
     bm25: Bm25Config = later(Bm25Config())
     """Of the retriever bm25; its language is also that of the index."""
+    roll_up: bool = later(False)
+    """Rankings of documents in place of passages, each by its best passage. top_k still counts passages: raise it where too few documents
+    come of them. Qrels then judge documents."""
     keep_candidates: bool = execution(False)
     """Write the candidates of `run` as well; the rankings hold the same passages."""
     memory_gb: float = execution(0.0, ge=0)
@@ -253,6 +283,11 @@ class SearchConfig(Section):
     def depth(self) -> int:
         """Candidates of each retriever; one alone finds just the top_k."""
         return (self.fetch or self.top_k) if len(self.retrievers) > 1 else self.top_k
+
+    @property
+    def language(self) -> str | None:
+        """Language of the index's terms; none where it needs no terms."""
+        return self.bm25.language if "bm25" in self.retrievers else None
 
     @model_validator(mode="after")
     def _retrievers_go_together(self) -> "SearchConfig":
@@ -326,6 +361,35 @@ class EvaluateConfig(Section):
     """Of the resampling."""
 
 
+class ReindexConfig(Section):
+    """How `raytrieve reindex` follows a corpus that changes. None of it changes what an index holds, so no field is in a fingerprint."""
+
+    mode: Literal["snapshot", "upsert"] = execution("snapshot")
+    """snapshot: the files are the whole corpus, so what is missing in them is deleted. upsert: they are additions and edits."""
+    deletions: str | None = execution(None)
+    """File with one id a line that upsert deletes, local or s3://. An id that is also in the corpus files stays."""
+    max_deleted_share: float = execution(0.2, ge=0, le=1)
+    """Share of the passages that a snapshot may delete: a larger loss is more often a broken export than a wish, so it stops the run."""
+    hollow_share: float = execution(0.2, gt=0, le=1)
+    """Segments with more deleted rows than this share are written anew from stored vectors."""
+    small_share: float = execution(0.1, ge=0, le=1)
+    """A segment with fewer live passages than this share of index.segment_rows is small."""
+    small_segments: int = execution(8, ge=1)
+    """Small segments of a version, at most; more are merged from stored vectors. A search opens every segment."""
+    max_recall_drop: float = execution(0.01, ge=0, le=1)
+    """recall@100 against exact search that a new version may lose to the newest one; a greater loss leaves it unpublished."""
+    max_ndcg_drop: float = execution(0.01, ge=0, le=1)
+    """nDCG@10 that it may lose, where there are judgements. The noise of 300 judged queries is about this much."""
+    max_drift: float = execution(0.1, gt=0)
+    """Growth of the mean squared distance between passages and their centroids since training, as a share; past it the quantiser is
+    trained anew and all segments are built from stored vectors."""
+    max_growth: float = execution(2.0, gt=1)
+    """Factor by which the corpus may grow or shrink before the index is planned and trained anew."""
+    lease_s: float = execution(30.0, gt=0)
+    """Seconds for which a run announces that it works on the next version, renewed while it lives. Others wait for it, to save the same
+    work being done twice; nothing but time depends on it."""
+
+
 class RayConfig(Section):
     """The cluster and the bounds of its patience."""
 
@@ -354,7 +418,7 @@ class Config(Section):
     """How to reach S3."""
     store: StoreConfig = StoreConfig()
     """Where artifacts live."""
-    corpus: InputConfig
+    corpus: CorpusConfig
     """The passages."""
     embed: EmbedConfig
     """Corpus to vectors."""
@@ -370,13 +434,32 @@ class Config(Section):
     """Further rerankers after `rerank`, each on the first `depth` candidates of the order before it: cheap and wide first."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Rankings to figures."""
+    reindex: ReindexConfig = execution(ReindexConfig())
+    """How the index follows the corpus."""
     ray: RayConfig = RayConfig()
     """The cluster."""
+
+    @property
+    def unit_rows(self) -> int:
+        """Rows of the corpus in one work unit."""
+        return self.corpus.chunking.unit_documents if self.corpus.chunking else self.embed.unit_rows
 
     @property
     def rerankers(self) -> tuple[RerankConfig, ...]:
         """All rerankers in the order they work."""
         return (self.rerank, *self.cascade) if self.rerank else ()
+
+    @model_validator(mode="after")
+    def _lexical_weights_are_kept(self) -> "Config":
+        if "sparse" in self.search.retrievers and not self.embed.store_sparse:
+            raise ValueError("search.retrievers names sparse, but embed.store_sparse is off: set it to true")
+        return self
+
+    @model_validator(mode="after")
+    def _documents_to_roll_up(self) -> "Config":
+        if self.search.roll_up and self.corpus.chunking is None:
+            raise ValueError("search.roll_up is set, but the passages are whole documents: set corpus.chunking, or leave roll_up out")
+        return self
 
     @model_validator(mode="after")
     def _depths_fall(self) -> "Config":

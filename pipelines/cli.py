@@ -1,9 +1,10 @@
 """The command line: one command per stage, thin over the functions that the Python API has.
 
-Exit status: 0 done; 1 an error of the program or the machine; 2 something the user can mend; 130 interrupted.
+Exit status: 0 done; 1 an error of the program or the machine; 2 something the user can mend; 130 interrupted; 143 terminated.
 """
 
 import errno
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import typer
 from configs.errors import UserError
 from configs.load import load_config
 from configs.schema import Config
+from pipelines.termination import ending_on_sigterm
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 versions_app = typer.Typer(no_args_is_help=True, help="The published versions of an index.")
 app.add_typer(versions_app, name="versions")
+models_app = typer.Typer(invoke_without_command=True, help="The model families and what they need.")
+app.add_typer(models_app, name="models")
 _INTERRUPTED = 130
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 ConfigPath = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped one such as quickstart.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override a field, for example search.top_k=50.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 Version = Annotated[int | None, typer.Option("--version", help="Index version; the newest by default.")]
 
 
@@ -56,6 +61,24 @@ def index(config: ConfigPath, overrides: Overrides = None) -> None:
 
     manifest = index_only(_load(config, overrides))
     typer.echo(f"Version {manifest.version}: {manifest.rows:,} passages in {len(manifest.segments)} segments.")
+
+
+@app.command()
+def reindex(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; write nothing.")] = False,
+    mode: Annotated[str | None, typer.Option("--mode", metavar="snapshot|upsert", help="As reindex.mode in the config.")] = None,
+    deletions: Annotated[str | None, typer.Option("--deletions", metavar="FILE", help="Ids that upsert deletes, one a line.")] = None,
+) -> None:
+    """Only what changed in the corpus: embed it, and publish the next version. What is the same is not even read."""
+    from pipelines.preview import preview
+    from pipelines.reindex import reindex
+
+    chosen = [f"reindex.{name}={value}" for name, value in (("mode", mode), ("deletions", deletions)) if value is not None]
+    loaded = _load(config, [*(overrides or []), *chosen])
+    for line in preview(loaded) if dry_run else reindex(loaded).lines():
+        typer.echo(line)
 
 
 @app.command()
@@ -119,13 +142,15 @@ def gc(
     config: ConfigPath,
     overrides: Overrides = None,
     keep: Annotated[int, typer.Option(min=1, help="Newest versions whose segments stay.")] = 5,
-    older_than: Annotated[float, typer.Option(min=0, help="Hours: younger objects stay, they may belong to a running job.")] = 48.0,
+    older_than: Annotated[
+        str, typer.Option(metavar="DURATION", help="90s, 30m, 48h or 7d: what is younger stays, and what a search may still read.")
+    ] = "48h",
     delete: Annotated[bool, typer.Option("--delete", help="Delete; without it the plan is only shown.")] = False,
 ) -> None:
-    """Delete what nothing names any more: lost attempts, and segments that no kept version has."""
-    from pipelines.collect import collect
+    """Delete what nothing names any more: lost attempts, and what only versions have that are not kept."""
+    from pipelines.collect import collect, parse_duration
 
-    found = collect(_load(config, overrides), keep, older_than * 3600, delete)
+    found = collect(_load(config, overrides), keep, parse_duration(older_than), delete)
     typer.echo(f"{'Deleted' if delete else 'Would delete'} {len(found)} objects, {sum(i.size for i in found) / 1e6:,.1f} MB.")
     if found and not delete:
         typer.echo("Nothing was touched: add --delete to do it.")
@@ -152,10 +177,72 @@ def versions_show(
     typer.echo(version_text(_load(config, overrides), number))
 
 
+@versions_app.command("rollback")
+def versions_rollback(
+    config: ConfigPath, number: Annotated[int, typer.Argument(help="Version to go back to.")], overrides: Overrides = None
+) -> None:
+    """Publish a version equal to an older one. Nothing is lost: the others stay."""
+    from pipelines.versions import rollback
+
+    manifest = rollback(_load(config, overrides), number)
+    typer.echo(f"Version {manifest.version} is the newest and equals version {number}: {manifest.rows:,} passages.")
+
+
+@versions_app.command("diff")
+def versions_diff(
+    config: ConfigPath,
+    first: Annotated[int, typer.Argument(metavar="A", help="Version.")],
+    second: Annotated[int, typer.Argument(metavar="B", help="Version to compare it with.")],
+    overrides: Overrides = None,
+) -> None:
+    """What version B has in place of version A: passages and settings."""
+    from pipelines.versions import difference_lines
+
+    for line in difference_lines(_load(config, overrides), first, second):
+        typer.echo(line)
+
+
+@app.command()
+def verify(config: ConfigPath, overrides: Overrides = None, version: Version = None) -> None:
+    """Re-read a version from end to end: sizes and sha256 of every file, counts, vectors and ids."""
+    from pipelines.verify import verify
+
+    found = verify(_load(config, overrides), version)
+    for fault in found.faults:
+        typer.echo(f"FAIL {fault}")
+    read = f"{found.passages:,} passages, {found.files} files, {found.size / 1e6:,.1f} MB"
+    typer.echo(f"Version {found.version}: {read}, {len(found.faults)} faults.")
+    if found.faults:
+        raise typer.Exit(2)
+
+
+@models_app.callback()
+def models_list(context: typer.Context, as_json: Json = False) -> None:
+    """The model families: languages, lengths, what they give, licences, and memory by precision."""
+    from pipelines.models import all_families, print_families
+
+    if context.invoked_subcommand is None:
+        families = all_families()
+        _print_json(families) if as_json else print_families(families)
+
+
+@models_app.command("show")
+def models_show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, hub id, s3:// or pkg:// address, or a family's name.")],
+    as_json: Json = False,
+) -> None:
+    """One model: what its files say, or what is known of its name, and the instructions that take effect."""
+    from pipelines.models import model_facts, print_model
+
+    facts = model_facts(model)
+    _print_json(facts) if as_json else print_model(facts)
+
+
 def main() -> None:
     """Run the command line; every known failure ends as one clear sentence on stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    sys.exit(guarded(app))
+    with ending_on_sigterm():
+        sys.exit(guarded(app))
 
 
 def guarded(command: Callable[[], object]) -> int:
@@ -196,6 +283,10 @@ def _interrupted() -> int:
 def _fail(sentence: str, code: int) -> int:
     typer.echo(f"raytrieve: {sentence}", err=True)
     return code
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _load(config: str, overrides: list[str] | None) -> Config:

@@ -1,8 +1,10 @@
 """The Ray cluster: joined where there is one, started privately where there is none. What it has, and what fits on it."""
 
 import os
+import secrets
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import ray
 
 from configs.errors import UserError
 from configs.schema import PoolConfig, RayConfig
+from pipelines.termination import keep_handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ def connected(config: RayConfig) -> Iterator[Cluster]:
     joined_before = ray.is_initialized()
     address = config.address or os.environ.get("RAY_ADDRESS")
     if not joined_before:
+        handler = signal.getsignal(signal.SIGTERM)
         _connect(config, address)
+        keep_handler(handler)
     try:
         total = ray.cluster_resources()
         yield Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), total.get("memory", 0.0), private=not address)
@@ -43,6 +48,7 @@ def _connect(config: RayConfig, address: str | None) -> None:
     if not address:
         cpus = config.local_cpus or cores() + 6
         store = int(config.object_store_gb * (1 << 30))
+        _guard_token()
         ray.init("local", num_cpus=cpus, object_store_memory=store, include_dashboard=False, **quiet)
         return
     try:
@@ -51,6 +57,27 @@ def _connect(config: RayConfig, address: str | None) -> None:
         raise UserError(
             f"Cannot join the Ray cluster at {address}: {error}. Start it, or leave ray.address and RAY_ADDRESS unset for a private one."
         ) from error
+
+
+def _guard_token() -> None:
+    """A token file that only this user can read; Ray 2.60 would make one for every user of the machine.
+
+    Token authentication is Ray's default for private clusters, and they need it: they too listen on every interface.
+    """
+    elsewhere = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if elsewhere or os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return
+    file = Path.home() / ".ray" / "auth_token"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        whole = file.with_name(f"auth_token.{secrets.token_hex(4)}")
+        with open(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(secrets.token_hex(32))
+        with suppress(FileExistsError):  # another run was first
+            os.link(whole, file)
+        whole.unlink()
+    elif file.stat().st_mode & 0o077:
+        file.chmod(0o600)
 
 
 def cores() -> int:

@@ -1,13 +1,31 @@
-"""A store in, what nothing names any more out: attempts that lost, and segments and templates no kept version has."""
+"""A store in, what nothing names any more out: attempts that lost, and whatever only versions have that are not kept.
 
+Kept are the newest versions, and each that was the newest within the grace period: a search that pinned one of those finishes.
+"""
+
+import re
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
+from actors.catalogue.partitions import CATALOGUES
 from actors.storage.commits import CommitRecord, read_commits
-from actors.storage.manifests import read_version, version_numbers
+from actors.storage.leases import LEASES
+from actors.storage.manifests import Manifest, read_version
 from actors.storage.objects import ObjectInfo, Store, open_store
+from configs.errors import UserError
 from configs.schema import Config
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of 90s, 30m, 48h, 7d; a bare number is hours. Raises UserError on anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
+    if not match:
+        raise UserError(f"{text} is not a duration: write 90s, 30m, 48h or 7d.")
+    return float(match.group(1)) * _UNITS[match.group(2) or "h"]
 
 
 def collect(config: Config, keep: int, grace_s: float, delete: bool) -> list[ObjectInfo]:
@@ -22,15 +40,21 @@ def collect(config: Config, keep: int, grace_s: float, delete: bool) -> list[Obj
 
 
 def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
-    kept = [read_version(store, number) for number in version_numbers(store)[-keep:]] if keep else []
-    segments = {entry.segment for manifest in kept for entry in manifest.segments}
-    templates = {manifest.index["template"]["key"] for manifest in kept}
+    kept = _kept_versions(store, keep, limit)
+    needed = {
+        "segments": {entry.segment for manifest in kept for entry in manifest.segments},
+        "quantizers": {manifest.index["template"]["key"] for manifest in kept},
+        CATALOGUES: {manifest.identity for manifest in kept},
+    }
+    sources = {manifest.sources.key for manifest in kept if manifest.sources}
+    yield from (item for item in store.list("sources/") if item.key not in sources)
+    yield from store.list(f"{LEASES}/")
     for folder in sorted(_stage_folders(store)):
         commits = {Path(item.key).stem: item for item in store.list(f"{folder}/commits/")}
         records = read_commits(store, folder, commits)
         # By the age of the record, not of its files: a record that stays never loses one.
         old = [record for record in records if commits[record.unit].modified < limit]
-        gone = {record.unit for record in old if _is_dead(folder, record, segments, templates)}
+        gone = {record.unit for record in old if folder in needed and not _names(record) & needed[folder]}
         named = {file.key for record in records if record.unit not in gone for file in record.files.values()}
         for item in store.list(f"{folder}/data/"):
             if item.key not in named:
@@ -38,12 +62,17 @@ def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
         yield from (item for unit, item in commits.items() if unit in gone)
 
 
-def _is_dead(folder: str, record: CommitRecord, segments: set[str], templates: set[str]) -> bool:
-    if folder == "segments":
-        return record.unit not in segments
-    if folder == "quantizers":
-        return record.files["template"].key not in templates
-    return False
+def _kept_versions(store: Store, keep: int, limit: float) -> list[Manifest]:
+    """The newest `keep`, and those that were the newest at any time since `limit`."""
+    published = {int(Path(item.key).stem): item.modified for item in store.list("versions/") if Path(item.key).stem.isdecimal()}
+    numbers = sorted(published)
+    recent = [number for number, following in pairwise(numbers) if published[following] >= limit]
+    return [read_version(store, number) for number in sorted({*numbers[-keep:], *recent})]
+
+
+def _names(record: CommitRecord) -> set[str]:
+    """What a version calls a unit by: its name, or its template's file."""
+    return {record.unit, *(file.key for name, file in record.files.items() if name == "template")}
 
 
 def _stage_folders(store: Store) -> set[str]:

@@ -11,7 +11,7 @@ from actors.storage.objects import open_store, probe
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines.failures import chain
-from pipelines.preflight import check_encoder, check_input, check_judgements_early, check_reranker
+from pipelines.preflight import check_chunking, check_encoder, check_input, check_judgements_early, check_reranker
 
 _FREE = 2 << 30  # bytes of disk under which a warning is due
 
@@ -37,6 +37,8 @@ def _looks(config: Config) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "queries", lambda: _input(config, "queries")
         yield "qrels", lambda: _judgements(config)
     yield "embed.model", lambda: _described(config.embed.model, check_encoder(config))
+    if config.corpus.chunking is not None:
+        yield "corpus.chunking", lambda: _chunking(config)
     for reranker in config.rerankers:
         yield "rerank.model", lambda r=reranker: _described(r.model, check_reranker(r, config.s3))  # type: ignore[misc]
     yield "faiss", _faiss
@@ -72,6 +74,11 @@ def _judgements(config: Config) -> str:
 
 def _described(model: str, info: CheckpointInfo) -> str:
     return f"{model}: {info.model_type}, {info.hidden_size} dimensions, pooling {info.pooling}"
+
+
+def _chunking(config: Config) -> str:
+    check_chunking(config)
+    return "documents can be cut into passages that the model reads whole"
 
 
 def _faiss() -> str:

@@ -1,9 +1,11 @@
 """The corpus in, committed vectors out: read -> check -> tokenise -> embed -> write, streamed over the cluster."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.chunker import Chunker
 from actors.corpus.planning import WorkUnit
 from actors.embedder import Embedder
 from actors.loading import EncoderSpec
@@ -15,7 +17,7 @@ from actors.storage.fingerprints import fingerprint
 from actors.tokenizer import Tokenizer
 from actors.writer import Writer
 from configs.errors import UserError
-from configs.schema import InputConfig, PoolConfig
+from configs.schema import CorpusConfig, InputConfig, PoolConfig
 from pipelines.cluster import resolve_precision
 from pipelines.job import Job
 from pipelines.metrics import StageCounters
@@ -25,6 +27,7 @@ from pipelines.status import save_plan
 from pipelines.stream import Item, Stage, run_stage
 
 _SCHEMA = 1  # raise it when the bytes that this code writes for the same settings change
+_CHUNKING = 1  # raise it when the same documents would be cut otherwise, as by another version of the splitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Embedding:
     def folder(self) -> str:
         """Where the vectors are, in the store."""
         return f"vectors/{self.fingerprint}"
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The facts with the fingerprint, as a manifest holds them."""
+        return {"fingerprint": self.fingerprint, **self.facts}
 
 
 def encoder_spec(job: Job, pool: PoolConfig, outputs: tuple[str, ...] = ("dense",)) -> EncoderSpec:
@@ -64,12 +72,15 @@ def describe_embedding(job: Job) -> Embedding:
         "store_token_vectors": section.store_token_vectors,
         "store_sparse": section.store_sparse,
     }
+    chunking = job.config.corpus.chunking
+    if chunking is not None:
+        facts["chunking"] = {"scheme": _CHUNKING, "tokens": chunking.tokens, "overlap": chunking.overlap}
     return Embedding(fingerprint(facts), {**facts, "model": section.model})
 
 
 def plan_corpus(job: Job) -> list[WorkUnit]:
     """The corpus as work units."""
-    return plan_input(job.config.corpus, job.config.s3, "corpus", job.config.embed.unit_rows, job.store)
+    return plan_input(job.config.corpus, job.config.s3, "corpus", job.config.unit_rows, job.store)
 
 
 def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
@@ -77,7 +88,7 @@ def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
     embedding = describe_embedding(job)
     units = plan_corpus(job)
     place = job.place(embedding.folder)
-    operators = _operators(job, place)
+    operators = corpus_operators(job, place)
     names = [unit.unit_id for unit in units]
     finish(job, Stage("embed", operators, place), read_items(units))
     records = read_commits(job.store, embedding.folder, names)
@@ -85,7 +96,8 @@ def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
     return embedding, records
 
 
-def _operators(job: Job, place: Workplace) -> Sequence[Operator]:
+def corpus_operators(job: Job, place: Workplace) -> list[Operator]:
+    """read, tokenise, embed, write."""
     config, pool = job.config, job.config.embed.workers
     kept = {"multi_vector": config.embed.store_token_vectors, "sparse": config.embed.store_sparse}
     spec = encoder_spec(job, pool, ("dense", *(name for name, wanted in kept.items() if wanted)))
@@ -98,8 +110,11 @@ def _operators(job: Job, place: Workplace) -> Sequence[Operator]:
 
 
 def reading_operator(spec: InputConfig, job: Job, role: str, place: Workplace, only: frozenset[str] | None = None) -> Operator:
-    """Reads input files. Its CPU share differs from its neighbours', so that Ray keeps it apart."""
+    """Reads input files, and cuts documents that are to be cut. Its CPU share differs from its neighbours', so that Ray keeps it apart."""
     arguments = {"spec": spec, "s3": job.config.s3, "role": role, "place": place, "only": only}
+    if isinstance(spec, CorpusConfig) and spec.chunking:
+        chunker = Chunker(encoder_spec(job, job.config.embed.workers), spec)
+        return Operator(Reader, {**arguments, "chunker": chunker}, cpus=0.45, tasks=job.config.embed.tokenizers)
     return Operator(Reader, arguments, cpus=0.25, tasks=2)
 
 
@@ -138,17 +153,20 @@ def finish(job: Job, stage: Stage, items: Sequence[Item]) -> None:
 
 
 def check_rejects(records: Sequence[CommitRecord], spec: InputConfig, role: str, more: int = 0) -> None:
-    """Fail when more rows were rejected than the config allows."""
-    read = sum(r.counts["rows_read"] for r in records)
-    rejected = sum(r.counts["rejected"] for r in records) + more
+    """Fail when more rows were rejected than the config allows; `more` are those with an id of another unit."""
+    reasons = Counter({"duplicate id": more} if more else {})
+    for record in records:
+        reasons.update(record.details["reasons"])
+    check_reject_share(int(sum(record.counts["rows_read"] for record in records)), reasons, spec, role)
+
+
+def check_reject_share(read: int, reasons: Counter[str], spec: InputConfig, role: str) -> None:
+    """Fail when, of the rows read, more were rejected than the config allows."""
+    rejected = reasons.total()
     if read and rejected > spec.max_reject_share * read:
-        reasons: dict[str, int] = {"duplicate id": more} if more else {}
-        for record in records:
-            for reason, count in record.details["reasons"].items():
-                reasons[reason] = reasons.get(reason, 0) + count
-        most = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items(), key=lambda r: -r[1])[:3])
+        most = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
         raise UserError(
-            f"{int(rejected)} of {int(read)} {role} rows were rejected ({rejected / read:.1%}, but {role}.max_reject_share "
+            f"{rejected} of {read} {role} rows were rejected ({rejected / read:.1%}, but {role}.max_reject_share "
             f"allows {spec.max_reject_share:.1%}): "
             f"{most}. See the rejects files in the store; mend the input or {role}.columns, or raise the share."
         )

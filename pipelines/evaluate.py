@@ -1,7 +1,7 @@
 """Committed rankings and judgements in, measures before and after reranking out; also as TREC run files."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -35,6 +35,8 @@ class Results:
     reranked: Ranked | None
     queries: int
     """Queries ranked, whether held here or not."""
+    retrievers: dict[str, Ranked] = field(default_factory=dict)
+    """What each of several fused retrievers found alone."""
     partial: bool = False
     """Whether only the judged queries and a sample are held: the rest is in the committed rankings alone."""
 
@@ -46,6 +48,8 @@ class Evaluation:
     retrieved: Measures
     reranked: Measures | None
     gain: dict[str, Interval]
+    retrievers: dict[str, Measures] = field(default_factory=dict)
+    """Of each of several fused retrievers alone."""
 
 
 def read_results(job: Job, records: Sequence[CommitRecord], reranked: bool) -> Results:
@@ -54,7 +58,7 @@ def read_results(job: Job, records: Sequence[CommitRecord], reranked: bool) -> R
     many = sum(record.counts["rows"] for record in records) > _MANY
     before: dict[str, list[tuple[int, str, float]]] = {}
     after: Ranked = {}
-    columns = ["query_id", "passage_id", "score", "retrieval_rank", "retrieval_score"]
+    columns = ["query_id", judged_column(job.config), "score", "retrieval_rank", "retrieval_score"]
     for record in records:
         table = pq.read_table(read_verified(job.store, record.files["data"]), columns=columns)
         for query, passage, score, place, similarity in zip(*(table[name].to_pylist() for name in columns), strict=True):
@@ -64,24 +68,48 @@ def read_results(job: Job, records: Sequence[CommitRecord], reranked: bool) -> R
             after.setdefault(query, []).append((passage, score))
     retrieved = {query: [(passage, similarity) for _, passage, similarity in sorted(hits)] for query, hits in before.items()}
     queries = int(sum(record.counts["rows"] for record in records))
-    return Results(retrieved, after if reranked else None, queries, partial=len(after) < queries and many)
+    alone = _read_retrievers(job, records, after.keys())
+    return Results(retrieved, after if reranked else None, queries, alone, partial=len(after) < queries and many)
+
+
+def _read_retrievers(job: Job, records: Sequence[CommitRecord], queries: Collection[str]) -> dict[str, Ranked]:
+    """By retriever, what it found alone for those of the queries that it found something for."""
+    found: dict[str, Ranked] = {}
+    for record in records:
+        if "retrieved" in record.files:
+            table = pq.read_table(read_verified(job.store, record.files["retrieved"]))
+            columns = (table[name].to_pylist() for name in ("query_id", "retriever", judged_column(job.config), "score"))
+            for query, kind, passage, score in zip(*columns, strict=True):
+                if query in queries:
+                    found.setdefault(kind, {}).setdefault(query, []).append((passage, score))
+    return found
+
+
+def judged_column(config: Config) -> str:
+    """The column of rankings whose ids the qrels judge."""
+    return "document_id" if config.search.roll_up else "passage_id"
+
+
+def judged_ids(config: Config) -> str:
+    """The column of passages that holds those ids."""
+    return "document_id" if config.search.roll_up else "id"
 
 
 def check_judgements(job: Job, manifest: Manifest) -> None:
-    """Refuse qrels that name passages which the index does not hold."""
+    """Refuse qrels that name passages (documents, where rankings are rolled up to those) which the index does not hold."""
     qrels, config = load_judgements(job.config), job.config.queries
     if qrels is not None and config is not None:
         find = ray.remote(_known_in).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+        source, name = PassageSource(job.store, manifest.segments), judged_ids(job.config)
 
         def known(ids: list[str]) -> set[str]:
-            found = ray.get([find.remote(PassageSource(job.store, manifest.segments), i, ids) for i in range(len(manifest.segments))])
-            return set().union(*found)
+            return set().union(*ray.get([find.remote(source, i, ids, name) for i in range(len(manifest.segments))]))
 
         check_passage_ids(qrels, known, str(config.qrels))
 
 
-def _known_in(source: PassageSource, segment: int, ids: Iterable[str]) -> set[str]:
-    return source.known(segment, set(ids))
+def _known_in(source: PassageSource, segment: int, ids: Iterable[str], name: str) -> set[str]:
+    return source.known(segment, set(ids), name=name)
 
 
 def evaluate_run(job: Job, results: Results) -> Evaluation | None:
@@ -96,12 +124,13 @@ def evaluate_run(job: Job, results: Results) -> Evaluation | None:
     check_query_ids(qrels, set(results.retrieved), str(config.queries.qrels))
     job.store.put(f"{job.folder}/qrels.tsv", write_qrels(qrels))
     before = evaluate(results.retrieved, qrels, config.evaluate.cuts)
+    alone = {kind: evaluate(ranked, qrels, config.evaluate.cuts) for kind, ranked in results.retrievers.items()}
     if results.reranked is None:
-        return Evaluation(before, None, {})
+        return Evaluation(before, None, {}, alone)
     after = evaluate(results.reranked, qrels, config.evaluate.cuts)
     e = config.evaluate
     gain = measure_gains(before, after, before.means, e.bootstrap, e.confidence, e.seed) if e.bootstrap else {}
-    return Evaluation(before, after, gain)
+    return Evaluation(before, after, gain, alone)
 
 
 def measure_run_file(config: Config, uri: str) -> dict[str, float]:

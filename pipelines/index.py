@@ -2,14 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import ray
 
-from actors.corpus.rejects import encode_rejects
+from actors.catalogue.sources import Sources, save_sources
+from actors.corpus.planning import mapping_salt
+from actors.corpus.rejects import decode_rejects, encode_rejects
 from actors.corpus.schema import Reject
 from actors.duplicates import find_repeats, locate, read_hashes
+from actors.index.analysis import SCHEMA as TERMS_SCHEMA
 from actors.index.kinds import IndexPlan, resolve_plan
 from actors.indexer import Indexer
 from actors.parcels import Parcel
@@ -38,31 +42,65 @@ class Indexed:
     repeats: tuple[Reject, ...]
 
 
-def build_index(job: Job, embedding: Embedding, records: Sequence[CommitRecord]) -> Indexed:
-    """Build what is missing of the index over all committed units, and publish it as a version."""
+def build_index(job: Job, embedding: Embedding, records: Sequence[CommitRecord], base: int) -> Indexed:
+    """Build what is missing of the index over all committed units, and publish it as a version.
+
+    `base` is the newest version's number from before the corpus was listed: a version that came later has seen a newer corpus.
+    """
+    draft, rejects = draft_index(job, embedding, records)
+    manifest = publish(job.store, draft, base)
+    job.events.add("version", version=manifest.version, segments=len(manifest.segments), passages=manifest.rows, flush=True)
+    factory = manifest.index["plan"]["factory"]
+    job.display.say(f"index: version {manifest.version}, {manifest.rows:,} passages in {len(manifest.segments)} segments ({factory})")
+    return Indexed(manifest, rejects)
+
+
+def draft_index(job: Job, embedding: Embedding, records: Sequence[CommitRecord]) -> tuple[Manifest, tuple[Reject, ...]]:
+    """Build what is missing of the index over all committed units. Returns the version to publish, and the repeated rows left out."""
     repeats, rejects = _find_repeats(job, records)
     check_rejects(records, job.config.corpus, "corpus", more=len(rejects))
     job.store.put(f"{job.folder}/repeated_ids.jsonl", encode_rejects(rejects))
-    rows = int(sum(r.counts["rows"] for r in records)) - len(rejects)
+    rows = int(sum(r.counts["rows"] for r in records)) - sum(map(len, repeats.values()))
     if not rows:
         raise UserError("No row of the corpus could be embedded: every one was rejected or repeated. See the rejects files in the store.")
     plan = resolve_plan(job.config.index, rows, embedding.facts["dimension"])
     files = [(r.files["data"], int(r.counts["rows"]), repeats.get(i, ())) for i, r in enumerate(records)]
-    template = _train(job, embedding, plan, [piece for pieces in cut_pieces(files, rows) for piece in pieces])
-    segments = _build(job, embedding, plan, template, cut_pieces(files, job.config.index.segment_rows))
+    template = train_template(job, embedding, plan, [piece for pieces in cut_pieces(files, rows) for piece in pieces])
+    segments = build_segments(job, plan, template, cut_pieces(files, job.config.index.segment_rows))
+    draft = Manifest(0, embedding.named, index_facts(plan, template, rows, segments), tuple(segments), {}, 0, job.run, 0.0, "")
+    return replace(draft, sources=save_sources(job.store, _sources(job, records, rejects))), rejects
+
+
+def _sources(job: Job, records: Sequence[CommitRecord], repeats: Sequence[Reject]) -> Sources:
+    """The files of all units. One with an id that came before bears no ETag: a re-index reads it once, to know what it shadows."""
+    repeated = {reject.source for reject in repeats}
+    for record in records:
+        if record.details["reasons"].get("duplicate id in this unit"):
+            repeated |= {reject.source for reject in decode_rejects(job.store.get(record.files["rejects"].key)) if reject.id is not None}
+    found = sorted({tuple(source) for record in records for source in record.details["sources"]})
+    files = tuple((uri, "" if uri in repeated else etag, size, beir) for uri, etag, size, beir in found)
+    return Sources(mapping_salt(job.config.corpus), files)
+
+
+def index_facts(plan: IndexPlan, template: DataFile, rows: int, trained_over: Sequence[SegmentEntry]) -> dict[str, Any]:
+    """What a manifest says of its index: `rows` is the size it was planned for, `centroid_error` that over its first segments."""
     facts = {"fingerprint": fingerprint([_build_facts(plan), template.sha256]), "plan": asdict(plan), "template": asdict(template)}
-    draft = Manifest(0, {"fingerprint": embedding.fingerprint, **embedding.facts}, facts, tuple(segments), {}, 0, job.run, 0.0, "")
-    manifest = publish(job.store, draft)
-    job.events.add("version", version=manifest.version, segments=len(segments), passages=rows, flush=True)
-    job.display.say(f"index: version {manifest.version}, {rows:,} passages in {len(segments)} segments ({plan.factory})")
-    return Indexed(manifest, rejects)
+    return {**facts, "rows": rows, "centroid_error": mean_detail(trained_over, "centroid_error")}
+
+
+def mean_detail(segments: Sequence[SegmentEntry], name: str) -> float | None:
+    """A figure that segments measured of themselves, averaged over their rows; none where none of them has it."""
+    having = [entry for entry in segments if entry.details.get(name) is not None]
+    rows = sum(entry.rows for entry in having)
+    return sum(entry.rows * entry.details[name] for entry in having) / rows if rows else None
 
 
 def _build_facts(plan: IndexPlan) -> list[object]:
     return [_SCHEMA, plan.factory, plan.dimension]
 
 
-def _train(job: Job, embedding: Embedding, plan: IndexPlan, pieces: list[Piece]) -> DataFile:
+def train_template(job: Job, embedding: Embedding, plan: IndexPlan, pieces: list[Piece]) -> DataFile:
+    """The trained, empty index for a plan, from a sample of the pieces."""
     config, place = job.config.index, job.place("quantizers")
     sample = [[piece.plain() for piece in pieces], config.train_rows, config.seed, embedding.fingerprint] if plan.trained else []
     unit = fingerprint([_build_facts(plan), sample])
@@ -73,20 +111,33 @@ def _train(job: Job, embedding: Embedding, plan: IndexPlan, pieces: list[Piece])
     return read_commits(job.store, place.folder, [unit])[0].files["template"]
 
 
-def _build(job: Job, embedding: Embedding, plan: IndexPlan, template: DataFile, segments: list[list[Piece]]) -> list[SegmentEntry]:
+def segment_names(job: Job, plan: IndexPlan, template: DataFile, segments: Sequence[Sequence[Piece]]) -> list[str]:
+    """The identities of segments over these pieces: of everything that changes their bytes. One that is built has this name."""
+    language = job.config.search.language
+    terms = [TERMS_SCHEMA, language] if language else []
+    facts = [_build_facts(plan), template.sha256, job.config.embed.store_dtype, job.config.index.recall_queries]
+    return [fingerprint([*facts, _identity(pieces), *terms]) for pieces in segments]
+
+
+def build_segments(job: Job, plan: IndexPlan, template: DataFile, segments: Sequence[Sequence[Piece]]) -> list[SegmentEntry]:
+    """Build the segments that are not committed yet. Returns all of them, in order."""
     config, place = job.config.index, job.place("segments")
-    dtype = job.config.embed.store_dtype
-    plans = [[piece.plain() for piece in pieces] for pieces in segments]
-    names = [fingerprint([_build_facts(plan), template.sha256, dtype, config.recall_queries, _identity(pieces)]) for pieces in segments]
-    arguments = {"place": place, "plan": plan, "config": config, "dtype": dtype, "normalized": job.config.embed.normalize}
+    names = segment_names(job, plan, template, segments)
+    arguments = {"place": place, "plan": plan, "config": config, "dtype": job.config.embed.store_dtype}
+    arguments |= {"normalized": job.config.embed.normalize, "language": job.config.search.language}
     operator = Operator(Indexer, arguments, cpus=1.0, tasks=config.builders)
+    plans = [[piece.plain() for piece in pieces] for pieces in segments]
     items = [
         Item((name,), Parcel({"units": [name], "pieces": pieces, "template": asdict(template)}))
         for name, pieces in zip(names, plans, strict=True)
     ]
     finish(job, Stage("index", [operator], place), items)
-    built = read_commits(job.store, place.folder, names)
-    return [SegmentEntry(record.unit, int(record.counts["rows"]), record.files, record.details) for record in built]
+    return [_entry(record) for record in read_commits(job.store, place.folder, names)]
+
+
+def _entry(record: CommitRecord) -> SegmentEntry:
+    details = {name: value for name, value in record.details.items() if name != "pieces"}  # long, and of use to a re-index only
+    return SegmentEntry(record.unit, int(record.counts["rows"]), record.files, details)
 
 
 def _identity(pieces: Sequence[Piece]) -> list[object]:
@@ -123,7 +174,7 @@ def _as_rejects(store: Store, records: Sequence[CommitRecord], found: np.ndarray
         name, source, source_row = places[unit, row]
         _, first, first_source_row = places[first_unit, first_row]
         rejects.append(Reject(source, source_row, f"duplicate id: first seen at {first} row {first_source_row}", name))
-    return tuple(sorted(rejects, key=lambda reject: (reject.source, reject.row)))
+    return tuple(sorted(set(rejects), key=lambda reject: (reject.source, reject.row)))  # a document once, whatever its passages
 
 
 def _read_hashes(store: Store, units: list[tuple[int, DataFile]], buckets: int) -> np.ndarray | tuple[np.ndarray, ...]:

@@ -55,11 +55,11 @@ class Job:
 
 
 @contextmanager
-def open_job(config: Config, display: Display | None = None) -> Iterator[Job]:
-    """Prove the store, join the cluster, and save the resolved config beside the outputs."""
+def open_job(config: Config, display: Display | None = None, reads_corpus: bool = True) -> Iterator[Job]:
+    """Prove the store, join the cluster, and save the resolved config beside the outputs. A re-index reads the corpus for itself."""
     store = open_store(config.store, config.s3)
     probe(store, config.store.unsafe_single_writer)
-    check_config(config)
+    check_config(config, reads_corpus)
     run = run_name(config)
     store.put(f"runs/{run}/config.yaml", dump_config(config).encode())
     events = EventLog(store, f"runs/{run}")

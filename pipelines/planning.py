@@ -32,7 +32,7 @@ def plan_input(spec: InputConfig, s3: S3Config, role: str, unit_rows: int, store
     key = f"plans/{fingerprint([[[f.uri, f.etag, f.size] for f in files], unit_rows, spec.broken_files])}.json.zst"
     counted = _load(store, key)
     if counted is None:
-        counted = _count(files, _Counting(s3, unit_rows, spec.broken_files, role))
+        counted = count_files(files, spec, s3, role, unit_rows)
         store.put(key, zstandard.compress(json.dumps([dataclasses.asdict(f) for f in counted]).encode()))
     units = plan_units(counted, unit_rows, mapping_salt(spec))
     if not units:
@@ -61,10 +61,12 @@ class _Counting:
         return [count_rows(file, self.s3, self.stride, self.broken_files, self.role) for file in files]
 
 
-def _count(files: Sequence[SourceFile], counting: _Counting) -> list[FileRows]:
+def count_files(files: Sequence[SourceFile], spec: InputConfig, s3: S3Config, role: str, unit_rows: int) -> list[FileRows]:
+    """How many rows each file has: read from its footer, or by going through it once."""
+    counting = _Counting(s3, unit_rows, spec.broken_files, role)
     chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-    if len(chunks) == 1:
-        return counting(chunks[0])
+    if len(chunks) <= 1:
+        return counting(files)
     logger.info("Counting the rows of %d files.", len(files))
     task = ray.remote(_count_chunk).options(num_cpus=0.5, max_retries=2)
     return [rows for part in ray.get([task.remote(counting, chunk) for chunk in chunks]) for rows in part]

@@ -6,12 +6,14 @@ Reads names, sizes and the first rows; whole files only where they are small.
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.chunker import Chunker
 from actors.corpus.listing import SourceFile, list_files
 from actors.corpus.planning import Slice, WorkUnit, count_rows, plan_units
 from actors.corpus.reading import read_units
 from actors.evaluation.checks import check_query_ids
-from actors.loading import checkpoint_folder
+from actors.loading import EncoderSpec, checkpoint_folder
 from actors.models.description import CheckpointInfo, read_description
+from actors.models.instructions import effective_instructions
 from configs.errors import UserError
 from configs.schema import Config, InputConfig, QueriesConfig, RerankConfig, S3Config
 from pipelines.judgements import load_judgements
@@ -21,14 +23,16 @@ _SMALL = 8 << 20  # bytes of input that are read whole before the run, for error
 _FEW = 16  # files, for the same
 
 
-def check_config(config: Config) -> None:
-    """Look at the inputs and the models. Raises UserError at the first that cannot work."""
-    corpus = check_input(config, "corpus")
+def check_config(config: Config, reads_corpus: bool = True) -> None:
+    """Look at the inputs and the models. Raises UserError at the first that cannot work. A re-index opens no file of the corpus here."""
+    corpus = check_input(config, "corpus") if reads_corpus else []
     check_encoder(config)
+    check_chunking(config)
     if config.queries is not None:
         check_input(config, "queries")
         check_judgements_early(config)
-        _check_top_k(config, corpus)
+        if reads_corpus:
+            _check_top_k(config, corpus)
     for reranker in config.rerankers:
         check_reranker(reranker, config.s3)
 
@@ -55,6 +59,10 @@ def check_judgements_early(config: Config) -> int:
     spec, qrels = require_queries(config), load_judgements(config)
     if qrels is None:
         return 0
+    if config.corpus.chunking and not config.search.roll_up and not any("#" in name for grades in qrels.values() for name in grades):
+        raise UserError(
+            f"{spec.qrels} judges documents, but rankings hold their passages: set search.roll_up to true, or judge passages (id#0 ...)."
+        )
     files = list_files(spec, config.s3, "queries")
     if _few(files):
         units = plan_units(
@@ -66,14 +74,21 @@ def check_judgements_early(config: Config) -> int:
 
 
 def check_encoder(config: Config) -> CheckpointInfo:
-    """The description of the embedding model, which must not be a reranker."""
+    """The description of the embedding model, which must not be a reranker and must have embed.task."""
     model = config.embed.model
     info = read_description(_folder("embed.model", model, config.embed.revision, config.s3))
     if info.is_classifier:
         raise UserError(
             f"embed.model {model} is a reranker ({info.architectures[0]}), not an encoder: use it under rerank.model, and an encoder here."
         )
+    effective_instructions(info, task=config.embed.task)
     return info
+
+
+def check_chunking(config: Config) -> None:
+    """Raises UserError where passages would not fit the model, or no text the passages."""
+    if config.corpus.chunking is not None:
+        Chunker(EncoderSpec(config.embed, "fp32", config.s3), config.corpus).open()
 
 
 def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
@@ -113,7 +128,7 @@ def _few(files: Sequence[SourceFile]) -> bool:
 
 def _check_top_k(config: Config, corpus: Sequence[SourceFile]) -> None:
     """A corpus of fewer rows than top_k is small, so it is counted here; `rank.prepare` looks again at what was indexed."""
-    if _few(corpus):
+    if config.corpus.chunking is None and _few(corpus):
         broken_files = config.corpus.broken_files
         rows = sum(count_rows(file, config.s3, _FIRST_ROWS, broken_files, "corpus").rows for file in corpus)
         if config.search.top_k > rows:

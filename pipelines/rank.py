@@ -12,16 +12,20 @@ from typing import Any
 from actors.candidates import CandidateReader, CandidateWriter
 from actors.loading import RerankerSpec, checkpoint_folder
 from actors.models.checkpoint import checkpoint_digest
+from actors.models.instructions import effective_instructions
 from actors.opening import PassageSource
 from actors.pairer import Pairer
 from actors.ranker import Ranker, Reorder
+from actors.reader import Workplace
 from actors.reranker import Reranker
-from actors.searcher import AskAll, Search
+from actors.retrieval import AskAll
+from actors.rollup import RollUp
+from actors.searcher import Search
 from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.fingerprints import fingerprint, semantic_fields
 from actors.storage.manifests import Manifest
 from configs.errors import UserError
-from configs.schema import QueriesConfig, RerankConfig
+from configs.schema import QueriesConfig, RerankConfig, SearchConfig
 from pipelines.cluster import resolve_precision
 from pipelines.embed import (
     Embedding,
@@ -88,12 +92,20 @@ def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
     specs = tuple(reranker_spec(job, manifest, reranker) for reranker in config.rerankers)
     units = plan_input(config.queries, config.s3, "queries", config.queries.unit_rows, job.store)
     encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction]
-    candidates = fingerprint([manifest.content, encoder, config.search.top_k, config.queries.only_judged and sorted(_judged(job))])
+    only = config.queries.only_judged and sorted(_judged(job))
+    candidates = fingerprint([manifest.content, encoder, config.search.top_k, only, *_beyond_dense(config.search)])
     reranking = [
         [checkpoint_digest(spec.folder), spec.precision, spec.kind, spec.uses_stored_vectors, semantic_fields(spec.config)]
         for spec in specs
     ]
-    return Asking(job, manifest, embedding, config.queries, specs, tuple(units), candidates, fingerprint([candidates, reranking]))
+    rankings = fingerprint([candidates, reranking, *(["documents"] if config.search.roll_up else [])])
+    return Asking(job, manifest, embedding, config.queries, specs, tuple(units), candidates, rankings)
+
+
+def _beyond_dense(search: SearchConfig) -> list[object]:
+    """What of the retrievers changes candidates; nothing for the vectors alone."""
+    fields = {name: value for name, value in semantic_fields(search).items() if name not in ("top_k", "workers", "roll_up")}
+    return [fields] if fields else []
 
 
 def _judged(job: Job) -> frozenset[str]:
@@ -108,7 +120,7 @@ def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> Reranke
     precision = resolve_precision(config.precision, config.device, job.cluster)
     facts = manifest.embedding
     same = kind == "late_interaction" and facts["store_token_vectors"] and facts["weights"] == digest and precision == facts["precision"]
-    same_texts = config.max_length in (None, facts["max_length"]) and facts["passage_instruction"] == info.prompts.get("passage", "")
+    same_texts = config.max_length in (None, facts["max_length"]) and facts["passage_instruction"] == effective_instructions(info).passage
     stored = bool(same and same_texts)
     return RerankerSpec(config, precision, job.config.s3, kind, stored, job.device(config), job.threads(config, config.workers))
 
@@ -175,27 +187,32 @@ def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
     place = job.place(folder)
     only = _judged(job) if asking.queries.only_judged else None
     read = reading_operator(asking.queries, job, "queries", place, only)
-    spec, pool = encoder_spec(job, job.config.search.workers), job.config.search.workers
-    embedding = [tokenizing_operator(spec, queries=True, tasks=2)]
     if fits_in_memory(job, asking.manifest):
-        embedding.append(embedding_operator(job, spec, pool, place, "fp32"))
+        embedding = _embedding_operators(job, place)
         ask = stack.enter_context(resident_searchers(job, asking.manifest))
     else:
         job.display.say("search: the index is larger than the memory for it, so it goes shard by shard")
         embedding, ask = [], _swept(asking, names)
-    arguments = {"ask_all": ask, "k": job.config.search.top_k}
+    arguments = {"ask_all": ask, "config": job.config.search}
     return [read, *embedding, Operator(Search, arguments, cpus=0.2, tasks=2)]
+
+
+def _embedding_operators(job: Job, place: Workplace) -> list[Operator]:
+    """From texts to all that the retrievers ask with. BM25 asks with the texts themselves."""
+    config = job.config.search
+    if config.retrievers == ("bm25",):
+        return []
+    spec = encoder_spec(job, config.workers, ("dense", "sparse") if "sparse" in config.retrievers else ("dense",))
+    return [tokenizing_operator(spec, queries=True, tasks=2), embedding_operator(job, spec, config.workers, place, "fp32")]
 
 
 def _swept(asking: Asking, names: list[str]) -> AskAll:
     job = asking.job
     place, identity = job.place(f"{job.folder}/query_vectors"), f"vectors of {asking.candidates}"
     only = _judged(job) if asking.queries.only_judged else None
-    spec, pool = encoder_spec(job, job.config.search.workers), job.config.search.workers
     operators = [
         reading_operator(asking.queries, job, "queries", place, only),
-        tokenizing_operator(spec, queries=True, tasks=2),
-        embedding_operator(job, spec, pool, place, "fp32"),
+        *_embedding_operators(job, place),
         writing_operator(place, "passages", "queries"),
     ]
     finish(job, Stage("queries", operators, place), read_items(asking.units, identity))
@@ -217,7 +234,12 @@ def _ranking_operators(asking: Asking, place: Any) -> list[Operator]:
         operators.append(Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, cpus=0.5, tasks=2))
         arguments = {"spec": spec, "place": place, "source": source, "depth": depth}
         operators.append(Operator(Reranker, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool)))
-    return [*operators, Operator(Ranker, {}, cpus=0.2, tasks=2), writing_operator(place, "rankings", "rerank")]
+    retrievers = job.config.search.retrievers
+    fused = retrievers if len(retrievers) > 1 else ()
+    rank = [Operator(Ranker, {"retrievers": fused}, cpus=0.2, tasks=2)]
+    if job.config.search.roll_up:
+        rank.append(Operator(RollUp, {}, cpus=0.2, tasks=2))
+    return [*operators, *rank, writing_operator(place, "rankings", "rerank")]
 
 
 def _checked(asking: Asking, records: list[CommitRecord]) -> list[CommitRecord]:

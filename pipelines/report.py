@@ -14,6 +14,7 @@ from actors.corpus.rejects import decode_rejects, encode_rejects
 from actors.corpus.schema import Reject
 from actors.storage.commits import CommitRecord
 from actors.storage.manifests import Manifest
+from configs.schema import Config
 from pipelines.cluster import cores
 from pipelines.evaluate import Evaluation, Results, has_plain_ids, relevant_scores, score_matrix
 from pipelines.events import read_events
@@ -51,8 +52,9 @@ def make_report(
         reranked=evaluation.reranked if evaluation else None,
         gain=evaluation.gain if evaluation else {},
         retrieval=ScoreFacts(score_matrix(results.retrieved, k), relevant_scores(results.retrieved, job)) if results else None,
-        notes=tuple(_notes(results, evaluation)),
+        notes=tuple(_notes(job.config, results, evaluation)),
         wall_seconds=wall_seconds(events),
+        retrievers=evaluation.retrievers if evaluation else {},
         rerank=ScoreFacts(score_matrix(reranked, k), relevant_scores(reranked, job)) if reranked else None,
     )
     report = Report.of(facts, f"{job.store.uri}/{job.folder}/report.html")
@@ -77,7 +79,13 @@ def wall_seconds(events: Sequence[dict[str, Any]]) -> float:
     return sum(max(times) - min(times) for times in by_process.values())
 
 
-def _notes(results: Results | None, evaluation: Evaluation | None) -> Iterator[str]:
+def _notes(config: Config, results: Results | None, evaluation: Evaluation | None) -> Iterator[str]:
+    if results is not None and results.retrieved and config.search.roll_up:
+        documents = sum(map(len, results.retrieved.values())) / len(results.retrieved)
+        yield (
+            f"Rankings hold documents: the {config.search.top_k} passages of a query came from {documents:.1f} documents on average. "
+            "Raise search.top_k where that is too few."
+        )
     if results is not None and not has_plain_ids(results):
         yield "Some ids hold blanks, so no TREC run files were written; the rankings have everything."
     if results is not None and results.partial:
@@ -143,13 +151,19 @@ def _rejects(job: Job, role: str, records: Sequence[CommitRecord], repeats: Sequ
     return RejectFacts(total, rejected, dict(reasons), tuple(asdict(reject) for reject in listed[:10]))
 
 
+def _headline(title: str, measures: dict[str, float]) -> str:
+    shown = ("ndcg_at_10", "recall_at_100", "mrr_at_10")
+    return f"{title:>12}: " + "  ".join(f"{name} {measures[name]:.4f}" for name in shown if name in measures)
+
+
 def summary_lines(report: Report) -> list[str]:
     """The headline for a terminal."""
     lines = []
     for title, measures in (("retrieved", report.metrics["retrieved"]), ("reranked", report.metrics["reranked"])):
         if measures:
-            shown = ("ndcg_at_10", "recall_at_100", "mrr_at_10")
-            lines.append(f"{title:>10}: " + "  ".join(f"{name} {measures[name]:.4f}" for name in shown if name in measures))
+            lines.append(_headline(title, measures))
+    for kind, measures in report.retrievers.items():
+        lines.append(_headline(f"{kind} alone", measures))
     if not lines:
         lines.append("No judgements were given, so nothing was measured.")
-    return [*lines, f"    report: {report.uri}"]
+    return [*lines, f"      report: {report.uri}"]

@@ -1,24 +1,26 @@
 """A version in, a way to ask all of it out: resident searcher actors where it fits in memory, a sweep where it does not."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import ray
 
 from actors.index.devices import built_for_gpu
-from actors.index.hits import Hits
 from actors.index.kinds import IndexPlan
 from actors.indexer import PASSAGES, TOKENS
+from actors.opening import RETRIEVER_FILES
 from actors.parcels import Parcel
-from actors.searcher import AskAll, Searcher
-from actors.storage.commits import CommitRecord, read_commits
-from actors.storage.fingerprints import fingerprint
+from actors.retrieval import AskAll, Found, Questions, Retrieval
+from actors.searcher import Searcher
+from actors.storage.commits import CommitRecord, DataFile, read_commits
+from actors.storage.fingerprints import fingerprint, semantic_fields
 from actors.storage.manifests import Manifest, SegmentEntry
 from actors.sweeper import Sweeper, SweptHits
+from actors.term_counter import TermCounter
+from configs.errors import UserError
 from pipelines.cluster import Cluster, cores
 from pipelines.embed import finish
 from pipelines.job import Job
@@ -34,15 +36,40 @@ class ResidentSegments:
     def __init__(self, handles: Sequence[Any]) -> None:
         self._handles = list(handles)
 
-    def __call__(self, unit: str, vectors: np.ndarray, k: int) -> list[Hits]:
+    def __call__(self, unit: str, questions: Callable[[], Questions], k: int) -> list[Found]:
         """Each searcher's best k."""
-        shared = ray.put(vectors)
+        shared = ray.put(questions())
         return ray.get([handle.search.remote(shared, k) for handle in self._handles])
 
 
 def index_plan(manifest: Manifest) -> IndexPlan:
     """The plan that a version's segments were built by."""
     return IndexPlan(**manifest.index["plan"])
+
+
+def describe_retrieval(job: Job, manifest: Manifest) -> Retrieval:
+    """How a version is searched. Counts its terms for BM25 where that was not done before.
+
+    Raises UserError when the version lacks what a retriever needs.
+    """
+    config = job.config.search
+    for kind in config.retrievers:
+        if not all(set(RETRIEVER_FILES[kind]) <= set(entry.files) for entry in manifest.segments):
+            raise UserError(f"Version {manifest.version} was built without {kind}: run `raytrieve index` with this config first.")
+    languages = {entry.details.get("language") for entry in manifest.segments} - {config.language}
+    if config.language and languages:
+        raise UserError(
+            f"Version {manifest.version} holds terms of the language {languages.pop()}, search.bm25.language is {config.language}: "
+            "run `raytrieve index` with this config first."
+        )
+    return Retrieval(index_plan(manifest), config, _count_terms(job, manifest) if config.language else None)
+
+
+def _count_terms(job: Job, manifest: Manifest) -> DataFile:
+    place, unit = job.place("statistics"), fingerprint([[entry.segment for entry in manifest.segments], manifest.deletions])
+    arguments = {"place": place, "segments": manifest.segments, "deletions": manifest.deletions}
+    finish(job, Stage("terms", [Operator(TermCounter, arguments, cpus=1.0, tasks=1)], place), [Item((unit,), Parcel({"units": [unit]}))])
+    return read_commits(job.store, place.folder, [unit])[0].files["statistics"]
 
 
 def resident_bytes(entry: SegmentEntry) -> int:
@@ -76,7 +103,7 @@ def _least_searchers(manifest: Manifest) -> int:
 @contextmanager
 def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
     """Searcher actors that hold the whole version for the time of the context."""
-    config = job.config.search
+    config, retrieval = job.config.search, describe_retrieval(job, manifest)
     count = min(max(config.searchers, _least_searchers(manifest)), len(manifest.segments))
     shares: list[dict[int, SegmentEntry]] = [{} for _ in range(count)]
     for ordinal, entry in sorted(enumerate(manifest.segments), key=lambda item: -resident_bytes(item[1])):
@@ -87,7 +114,7 @@ def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
         for share in shares:
             memory = sum(map(resident_bytes, share.values()))
             options = {"num_cpus": 0.5, "num_gpus": gpus, "memory": memory, "max_restarts": 3, "max_task_retries": 30}
-            arguments = (job.store, share, index_plan(manifest), manifest.deletions, cores(), gpus > 0)
+            arguments = (job.store, share, retrieval, manifest.deletions, cores(), gpus > 0)
             handles.append(ray.remote(Searcher).options(**options).remote(*arguments))
         ray.get([handle.ready.remote() for handle in handles])
         yield ResidentSegments(handles)
@@ -102,11 +129,11 @@ def sweep(job: Job, manifest: Manifest, queries: Sequence[CommitRecord], names: 
     `queries` are the committed query vectors; `names` are what the same units are called by those who will ask.
     """
     asked = [record for record in queries if record.counts["rows"]]
-    place, k = job.place(f"{job.folder}/partials"), job.config.search.top_k
+    place, retrieval = job.place(f"{job.folder}/partials"), describe_retrieval(job, manifest)
     largest = max(map(resident_bytes, manifest.segments))
     at_once = max(1, int(memory_budget(job.config.search.memory_gb, job.cluster) // max(1, largest)))
-    identity = fingerprint([manifest.content, k, [[r.unit, r.files["data"].sha256] for r in asked]])
-    arguments = {"place": place, "queries": [r.files["data"] for r in asked], "plan": index_plan(manifest), "k": k, "threads": cores()}
+    identity = fingerprint([manifest.content, semantic_fields(job.config.search), [[r.unit, r.files["data"].sha256] for r in asked]])
+    arguments = {"place": place, "queries": [r.files["data"] for r in asked], "retrieval": retrieval, "threads": cores()}
     operator = Operator(Sweeper, arguments, cpus=1.0, tasks=at_once)
     units = [fingerprint([identity, ordinal]) for ordinal in range(len(manifest.segments))]
     items = []

@@ -6,29 +6,41 @@ Every step starts from what is committed, so calling it again after a crash goes
 from collections.abc import Sequence
 
 from actors.storage.commits import CommitRecord, committed_units, read_commits
-from actors.storage.manifests import Manifest, newest_version, read_version
+from actors.storage.manifests import Manifest, newest_number, newest_version, read_version, require_files
 from configs.errors import UserError
 from configs.schema import Config
-from pipelines.embed import describe_embedding, embed, plan_corpus
+from pipelines.embed import Embedding, describe_embedding, embed, plan_corpus
 from pipelines.evaluate import check_judgements, evaluate_run, read_results
 from pipelines.index import build_index
 from pipelines.job import Job, open_job
 from pipelines.progress import Display
 from pipelines.rank import Asking, prepare, rerank, search
+from pipelines.reindex import follow
 from pipelines.report import Report, make_report
 
 
 def whole_run(config: Config, display: Display | None = None) -> Report:
     """Run the whole job and return its report, which is also stored beside the outputs."""
     with open_job(config, display) as job:
-        embedding, records = embed(job)
-        indexed = build_index(job, embedding, records)
+        manifest, embedding, records = _indexed(job)
         if config.queries is None:
-            return make_report(job, indexed.manifest, {"corpus": records}, None, None)
-        asking = prepare(job, indexed.manifest, embedding)
-        check_judgements(job, indexed.manifest)
+            return make_report(job, manifest, records, None, None)
+        asking = prepare(job, manifest, embedding)
+        check_judgements(job, manifest)
         rankings = rerank(asking, only_from_candidates=False)
-        return _report(job, asking, {"corpus": records, "queries": rankings})
+        return _report(job, asking, {**records, "queries": rankings})
+
+
+def _indexed(job: Job) -> tuple[Manifest, Embedding, dict[str, Sequence[CommitRecord]]]:
+    """The version that holds the corpus as it is now, and the corpus' records where it was read whole.
+
+    A store that is re-indexed goes on to be: only what changed is embedded. Any other is indexed over the whole corpus.
+    """
+    newest, embedding = newest_version(job.store), describe_embedding(job)
+    if newest is not None and newest.action == "reindex" and newest.embedding["fingerprint"] == embedding.fingerprint:
+        return follow(job, embedding).manifest, embedding, {}
+    embedding, records = embed(job)
+    return build_index(job, embedding, records, newest.version if newest else 0).manifest, embedding, {"corpus": records}
 
 
 def embed_only(config: Config, display: Display | None = None) -> int:
@@ -41,12 +53,12 @@ def embed_only(config: Config, display: Display | None = None) -> int:
 def index_only(config: Config, display: Display | None = None) -> Manifest:
     """The `index` stage alone, over what `embed` committed. Raises UserError while units are missing."""
     with open_job(config, display) as job:
-        embedding = describe_embedding(job)
+        base, embedding = newest_number(job.store), describe_embedding(job)
         names = [unit.unit_id for unit in plan_corpus(job)]
         missing = len(set(names) - committed_units(job.store, embedding.folder))
         if missing:
             raise UserError(f"{missing} of {len(names)} corpus units have no vectors yet: run `raytrieve embed` with this config first.")
-        return build_index(job, embedding, read_commits(job.store, embedding.folder, names)).manifest
+        return build_index(job, embedding, read_commits(job.store, embedding.folder, names), base).manifest
 
 
 def search_only(config: Config, version: int | None = None, display: Display | None = None) -> int:
@@ -78,6 +90,7 @@ def _asking(job: Job, version: int | None) -> Asking:
     manifest = newest_version(job.store) if version is None else read_version(job.store, version)
     if manifest is None:
         raise UserError(f"{job.store.uri} has no index version yet: run `raytrieve index` with this config first.")
+    require_files(job.store, manifest)
     asking = prepare(job, manifest, describe_embedding(job))
     check_judgements(job, manifest)
     return asking

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.corpus.records import Row, Unreadable
-from actors.corpus.schema import PASSAGE_SCHEMA, Passages, Reject
+from actors.corpus.schema import DOCUMENT_SCHEMA, PASSAGE_SCHEMA, Passages, Reject
 
 MAX_ID_BYTES = 512
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -23,11 +23,15 @@ class _Refused(Exception):
 
 
 class UnitChecker:
-    """Collects the rows of one work unit. The first row with an id wins; later ones are rejected."""
+    """Collects the rows of one work unit. The first row with an id wins; later ones are rejected.
 
-    def __init__(self, title_separator: str) -> None:
-        self._separator = title_separator
-        self._columns: tuple[list[Any], ...] = tuple([] for _ in PASSAGE_SCHEMA.names)
+    `apart` keeps titles beside the texts, for documents that have yet to be cut.
+    """
+
+    def __init__(self, title_separator: str, apart: bool = False) -> None:
+        self._separator, self._apart = title_separator, apart
+        self._schema = DOCUMENT_SCHEMA if apart else PASSAGE_SCHEMA
+        self._columns: tuple[list[Any], ...] = tuple([] for _ in self._schema.names)
         self._rejects: list[Reject] = []
         self._first: dict[str, tuple[str, int]] = {}
         self._rows_read = 0
@@ -52,8 +56,8 @@ class UnitChecker:
             self._rejects.append(Reject(uri, row.number, str(refusal), id_))
             return
         self._first[id_] = (uri, row.number)
-        values = (id_, joined, metadata, content_hash(id_, title, text), uri, row.number)
-        for column, value in zip(self._columns, values, strict=True):
+        values = (id_, text if self._apart else joined, metadata, content_hash(id_, title, text), uri, row.number)
+        for column, value in zip(self._columns, (*values, title) if self._apart else values, strict=True):
             column.append(value)
 
     def give_up(self, uri: str, row: int, reason: str) -> None:
@@ -62,8 +66,8 @@ class UnitChecker:
 
     def finish(self) -> Passages:
         """See the class."""
-        arrays = [pa.array(column, field.type) for column, field in zip(self._columns, PASSAGE_SCHEMA, strict=True)]
-        return Passages(pa.Table.from_arrays(arrays, schema=PASSAGE_SCHEMA), tuple(self._rejects), self._rows_read)
+        arrays = [pa.array(column, field.type) for column, field in zip(self._columns, self._schema, strict=True)]
+        return Passages(pa.Table.from_arrays(arrays, schema=self._schema), tuple(self._rejects), self._rows_read)
 
 
 def content_hash(id_: str, title: str, text: str) -> bytes:

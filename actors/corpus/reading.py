@@ -31,8 +31,10 @@ class Reader(Protocol):
         """Closes the file."""
 
 
-def read_units(units: Sequence[WorkUnit], spec: InputConfig, s3: S3Config, role: str = "corpus") -> Iterator[tuple[WorkUnit, Passages]]:
-    """Reads and checks the units in order, yielding each with its passages.
+def read_units(
+    units: Sequence[WorkUnit], spec: InputConfig, s3: S3Config, role: str = "corpus", apart: bool = False
+) -> Iterator[tuple[WorkUnit, Passages]]:
+    """Reads and checks the units in order, yielding each with its passages; `apart`, with its documents and their titles.
 
     A file that consecutive units share is opened once and read on. Raises UserError on a mapping that does not fit a file,
     on refused access, and on a broken file unless spec.broken_files is "reject"; storage failures propagate.
@@ -40,7 +42,7 @@ def read_units(units: Sequence[WorkUnit], spec: InputConfig, s3: S3Config, role:
     shelf = _OpenFile(spec, s3, role)
     try:
         for unit in units:
-            checker = UnitChecker(spec.title_separator)
+            checker = UnitChecker(spec.title_separator, apart)
             for part in unit.slices:
                 with explained(part.file.uri, outages=False):
                     _read_slice(part, shelf, checker)

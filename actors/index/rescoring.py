@@ -6,6 +6,8 @@ Here every product of two float32 values is exact in float64 and every row is su
 
 import numpy as np
 
+from actors.index.sharing import shared_out
+
 _GATHER = 8192
 
 
@@ -16,20 +18,24 @@ def rescore(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 def exact_products(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """As `rescore`, but float64 [m]: for decisions between near-equal scores."""
-    products = np.array(vectors, dtype=np.float32, order="C").astype(np.float64)
-    products *= query.astype(np.float64)
+    products = np.multiply(vectors, query.astype(np.float64), order="C")  # widens on the way, without an array for it
     return products.sum(axis=1)
 
 
 def rescore_rows(queries: np.ndarray, rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Scores float32 [n, m] of queries float32 [n, d] with the `rows` int64 [n, m] of vectors [N, d]; -inf where the row is -1.
 
-    Gathers at most 8,192 vectors at a time.
+    Gathers at most 8,192 vectors at a time in each thread.
     """
     scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-    for query, wanted, target in zip(queries, rows, scores, strict=True):
-        places = np.flatnonzero(wanted >= 0)
-        for start in range(0, len(places), _GATHER):
-            some = places[start : start + _GATHER]
-            target[some] = rescore(query, vectors[wanted[some]])
+
+    def fill(part: slice) -> None:
+        for query, wanted, target in zip(queries[part], rows[part], scores[part], strict=True):
+            places = np.flatnonzero(wanted >= 0)
+            for start in range(0, len(places), _GATHER):
+                some = places[start : start + _GATHER]
+                target[some] = rescore(query, vectors[wanted[some]])
+
+    with shared_out(len(queries)) as (parts, each):
+        each(fill, parts)
     return scores

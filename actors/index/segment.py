@@ -49,7 +49,7 @@ class Segment:
         if index.d != plan.dimension:
             raise ValueError(f"{folder / INDEX_FILE} has dimension {index.d}, but the plan says {plan.dimension}")
         passages = PassageFile(folder / PASSAGES_FILE)
-        vectors = stored_vectors(index) if isinstance(index, faiss.IndexFlat) else _mapped_vectors(folder / VECTORS_FILE)
+        vectors = stored_vectors(index) if isinstance(index, faiss.IndexFlat) else map_array(folder / VECTORS_FILE)
         held = _vectors_held(index)
         if not held == len(passages) == len(vectors) or vectors.shape[1:] != (index.d,):
             raise ValueError(f"{folder} does not fit together: {held} rows in the index, vectors {vectors.shape}, {len(passages)} passages")
@@ -171,7 +171,8 @@ def _vectors_held(index: faiss.Index) -> int:
     return inner.ntotal if lists is None else lists.compute_ntotal()
 
 
-def _mapped_vectors(path: Path) -> np.ndarray:
+def map_array(path: Path) -> np.ndarray:
+    """A .npy file, memory-mapped. Raises ValueError when it is damaged."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from actors.models.cross_encoder import CrossEncoder
     from actors.models.encoder import Encoder
     from actors.models.late_interaction import LateInteraction
+    from actors.models.llm_reranker import LlmReranker
 
 
 def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an encoder is named here
@@ -23,6 +24,9 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     max_length: int | None = None,
     outputs: Sequence[str] = ("dense",),
     truncate_dim: int | None = None,
+    examples: Sequence[Mapping[str, str]] | None = None,
+    adapter: str | Path | None = None,
+    task: str | None = None,
     batch_tokens: int = 0,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
@@ -31,9 +35,12 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
 
     `model`: folder, hub id, s3://bucket/folder or pkg://package/folder. `device`: auto, cpu, cuda. `precision`: auto (bf16 on
     GPUs and on CPUs with AMX, else fp32), fp32, bf16, fp16. `pooling`: none or auto goes by the checkpoint, else cls, mean, last.
-    Instructions: a prefix, or a text with {} where the input goes; none takes the checkpoint's own prompt, "" takes none.
+    Instructions: a prefix, or a text with {} where the input goes, or the task where the family has a template; none takes the
+    checkpoint's own prompt or its family's, "" takes none (instructions.py). `task`: of llm-embedder, by name.
     `max_length`: tokens with specials; none takes the checkpoint's. `outputs`: dense, multi_vector and, of a bge-m3, sparse.
-    `truncate_dim`: components kept of a vector (Matryoshka). `batch_tokens`: tokens of a forward pass, 0 chooses by device. Raises UserError when the model cannot be had or is no encoder that we know.
+    `truncate_dim`: components kept of a vector (Matryoshka). `examples`: of the task, for bge-en-icl: mappings of query, response
+    and, where it is not the queries' own, instruct. `adapter`: folder of a LoRA adapter saved by peft. `batch_tokens`: tokens of a
+    forward pass, 0 chooses by device. Raises UserError when the model cannot be had or is no encoder that we know.
     """
     from actors.models.checkpoint import resolve_checkpoint
     from actors.models.encoder import Encoder, EncoderOptions
@@ -41,8 +48,8 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     from actors.models.text_tokenizer import TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
-    tokenizer = TextTokenizer(folder, max_length, query_instruction, passage_instruction)
-    options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim)
+    tokenizer = TextTokenizer(folder, max_length, query_instruction, passage_instruction, examples=examples, task=task)
+    options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim, Path(adapter) if adapter else None)
     return Encoder(folder, tokenizer, place(device, precision, batch_tokens), options)
 
 
@@ -52,27 +59,48 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     precision: str = "auto",
     max_length: int | None = None,
     query_max_length: int | None = None,
+    prompt: str | None = None,
+    cutoff_layers: int | Sequence[int] | None = None,
+    compress_ratio: int = 1,
+    compress_layers: Sequence[int] = (8,),
+    head: str = "layer",
+    adapter: str | Path | None = None,
     kind: str = "auto",
     batch_tokens: int = 0,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
-) -> CrossEncoder | LateInteraction:
+) -> CrossEncoder | LlmReranker | LateInteraction:
     """A reranker, ready to score pairs; arguments as load_encoder's.
 
-    `kind`: auto and cross_encoder take a sequence-classification checkpoint, late_interaction an encoder (MaxSim of its tokens).
-    `max_length`: tokens of a pair (default 512) or, for late interaction, of a text. `query_max_length`: tokens kept of a query
-    (cross-encoder: without specials, default 3/4 of max_length). Raises UserError when kind and checkpoint do not fit.
+    `kind`: auto goes by the checkpoint (cross_encoder, llm, layerwise, lightweight); late_interaction (MaxSim of token vectors)
+    and m3 (the mix of all outputs of a bge-m3) take an encoder. `max_length`: tokens of a pair (default 512; LLM rerankers:
+    without the prompt) or of a text. `query_max_length`: tokens kept of a query (rerankers: without specials, default 3/4 of
+    max_length). `prompt`: an LLM reranker's question. `cutoff_layers`: layers whose heads score (layerwise, lightweight), none
+    takes the last; several give scores [n, layers]. `compress_ratio`, `compress_layers`, `head`: lightweight (llm_families.py).
+    Raises UserError when kind, settings and checkpoint do not fit.
     """
-    from actors.models.checkpoint import choose_reranker_kind, read_description, resolve_checkpoint
+    from actors.models.checkpoint import ENCODER_KINDS, choose_reranker_kind, read_description, resolve_checkpoint
     from actors.models.cross_encoder import CrossEncoder
+    from actors.models.encoded import OUTPUTS
     from actors.models.encoder import Encoder, EncoderOptions
     from actors.models.late_interaction import LateInteraction
+    from actors.models.llm_families import LlmOptions, open_llm_reranker
+    from actors.models.m3_reranker import M3Reranker
     from actors.models.precision import place
+    from actors.models.prompt_tokenizer import PromptTokenizer
     from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
-    placement = place(device, precision, batch_tokens)
-    if choose_reranker_kind(read_description(folder), kind) == "cross_encoder":
+    placement, info = place(device, precision, batch_tokens), read_description(folder)
+    kind = choose_reranker_kind(info, kind)
+    cutoffs = (cutoff_layers,) if isinstance(cutoff_layers, int) else tuple(cutoff_layers or ())
+    options = LlmOptions(prompt, cutoffs, compress_ratio, tuple(compress_layers), head, Path(adapter) if adapter else None)
+    options.check(folder, kind)
+    if kind == "cross_encoder":
         return CrossEncoder(folder, PairTokenizer(folder, max_length, query_max_length), placement)
-    tokenizer = TextTokenizer(folder, max_length, query_max_length=query_max_length)
-    return LateInteraction(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=("multi_vector",))))
+    if kind in ENCODER_KINDS:
+        tokenizer = TextTokenizer(folder, max_length, query_max_length=query_max_length)
+        if kind == "m3":
+            return M3Reranker(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=OUTPUTS)))
+        return LateInteraction(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=("multi_vector",))))
+    return open_llm_reranker(info, kind, PromptTokenizer(folder, max_length, query_max_length, prompt), placement, options)

@@ -10,15 +10,31 @@ from actors.models.download import fetch_folder, fetch_from_hub
 from configs.errors import UserError
 from configs.schema import S3Config
 
-__all__ = ["CheckpointInfo", "checkpoint_digest", "choose_reranker_kind", "read_description", "require_encoder", "resolve_checkpoint"]
+__all__ = [
+    "ENCODER_KINDS",
+    "RERANKER_KINDS",
+    "CheckpointInfo",
+    "checkpoint_digest",
+    "choose_reranker_kind",
+    "read_description",
+    "require_encoder",
+    "reranker_kind",
+    "resolve_checkpoint",
+]
+
+RERANKER_KINDS = ("cross_encoder", "llm", "layerwise", "lightweight")
+ENCODER_KINDS = ("late_interaction", "m3")
+"""Ways to rerank with an encoder."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
 _WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
 _DIGEST_PATTERNS = (
     "config.json",
+    "adapter_config.json",
     "*.safetensors",
     "*.safetensors.index.json",
     "pytorch_model*.bin",
+    "adapter_model.bin",
     "pytorch_model*.bin.index.json",
     "*.pt",
     "tokenizer.json",
@@ -87,11 +103,14 @@ def _require_complete(folder: Path, model: str) -> None:
         raise UserError(f"the model folder {where} lacks {' and '.join(lacks)}: copy the whole checkpoint there.")
 
 
-def checkpoint_digest(folder: Path) -> str:
+def checkpoint_digest(folder: Path, adapter: Path | None = None) -> str:
     """sha256 (hex) of what determines the model's numbers: names and bytes of config, weights, tokenizer and pooling files.
 
-    README, ONNX exports and the like do not count, nor do .bin weights beside .safetensors, which nothing would load.
+    README, ONNX exports and the like do not count, nor do .bin weights beside .safetensors, which nothing would load. With an
+    adapter (a peft folder) its config and weights count too.
     """
+    if adapter is not None:
+        return hashlib.sha256(f"{checkpoint_digest(folder)} {checkpoint_digest(adapter)}".encode()).hexdigest()
     files = {path for pattern in _DIGEST_PATTERNS for path in folder.glob(pattern) if path.is_file()}
     if any(path.suffix == ".safetensors" for path in files):
         files = {path for path in files if not path.name.startswith("pytorch_model")}
@@ -109,22 +128,42 @@ def _file_digest(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def require_encoder(info: CheckpointInfo) -> None:
-    """Raise UserError unless the checkpoint is an encoder: a classification head tells that it is a reranker."""
+    """Raise UserError unless the checkpoint is an encoder: a classification or language model head tells that it is a reranker."""
+    kind = reranker_kind(info)
+    if kind is not None:
+        raise UserError(f"{info.folder} is a reranker (kind {kind}), not an embedding model: use it under rerank.model.")
+
+
+def reranker_kind(info: CheckpointInfo) -> str | None:
+    """What a reranker's config.json says it is: one of RERANKER_KINDS; none for an encoder.
+
+    A decoder with a language model head is taken for a reranker unless sentence-transformers files or its name say that it embeds.
+    """
+    config = info.config
     if info.is_classifier:
-        raise UserError(f"{info.folder} is a reranker ({info.architectures[0]}), not an embedding model: use it under rerank.model.")
+        return "cross_encoder"
+    if info.model_type == "minicpm" or config.get("head_multi"):
+        return "layerwise"
+    if info.model_type == "cost_wise_gemma" or config.get("layer_wise"):
+        return "lightweight"
+    embeds = info.embeds or (info.named is not None and info.named.kind == "encoder")
+    return "llm" if not embeds and any(name.endswith("ForCausalLM") for name in info.architectures) else None
 
 
 def choose_reranker_kind(info: CheckpointInfo, kind: str) -> str:
-    """cross_encoder or late_interaction for a checkpoint and what was asked for (auto too). Raises UserError if they do not fit."""
-    if kind not in ("auto", "cross_encoder", "late_interaction"):
-        raise UserError(f"kind {kind!r} is unknown: use auto, cross_encoder or late_interaction.")
-    if info.is_classifier and kind == "late_interaction":
-        raise UserError(f"{info.folder} is a cross-encoder ({info.architectures[0]}): set kind to auto or cross_encoder.")
-    if info.is_classifier and info.num_labels != 1:
-        raise UserError(f"{info.folder} has {info.num_labels} labels, but a reranker gives one score: use a checkpoint with num_labels 1.")
-    if not info.is_classifier and kind != "late_interaction":
+    """The kind of reranker that a checkpoint is, given what was asked for (auto too). Raises UserError if the two do not fit."""
+    if kind not in ("auto", *RERANKER_KINDS, *ENCODER_KINDS):
+        raise UserError(f"kind {kind!r} is unknown: use auto, {', '.join((*RERANKER_KINDS, *ENCODER_KINDS))}.")
+    own = reranker_kind(info)
+    if own is None:
+        if kind in ENCODER_KINDS:
+            return kind
         raise UserError(
-            f"{info.folder} is an encoder, not a reranker: give a sequence-classification checkpoint such as BAAI/bge-reranker-v2-m3, "
+            f"{info.folder} is an encoder, not a reranker: give a reranker such as BAAI/bge-reranker-v2-m3, "
             "or set kind: late_interaction to use its token vectors for MaxSim."
         )
-    return "cross_encoder" if info.is_classifier else "late_interaction"
+    if kind not in ("auto", own):
+        raise UserError(f"{info.folder} is a {own} reranker, not {kind}: set kind to auto or {own}.")
+    if own == "cross_encoder" and info.num_labels != 1:
+        raise UserError(f"{info.folder} has {info.num_labels} labels, but a reranker gives one score: use a checkpoint with num_labels 1.")
+    return own

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.models.catalogue import NamedFamily, find_family
 from actors.models.families import FAMILIES, POOLINGS, Family
 from configs.errors import UserError
 
@@ -19,7 +20,8 @@ class CheckpointInfo:
 
     `max_positions`: the most tokens of one input, special tokens counted. `pooling`: cls, mean or last. `sentence_max_length`:
     max_seq_length of sentence_bert_config.json. `normalize`: the checkpoint's own vectors have length 1. `prompts`: by role,
-    "query" and "passage". `token_types`: inputs carry token type ids. `config`: config.json itself.
+    "query" and "passage". `token_types`: inputs carry token type ids. `embeds`: sentence-transformers files say that it is an
+    embedding model. `config`: config.json itself. `named`: what the folder's name tells, none where it is no known one.
     """
 
     folder: Path
@@ -35,7 +37,9 @@ class CheckpointInfo:
     sentence_max_length: int | None
     normalize: bool
     prompts: Mapping[str, str]
+    embeds: bool
     config: Mapping[str, Any]
+    named: NamedFamily | None
 
     @property
     def family(self) -> Family:
@@ -59,6 +63,8 @@ def read_description(folder: Path) -> CheckpointInfo:
     pad = family.pad_token_id if pad is None else int(pad)
     positions = int(config["max_position_embeddings"])
     modules = _modules(folder)
+    pooling = _pooling(folder, modules)
+    named = find_family(folder.absolute(), model_type) or find_family(folder.resolve(), model_type)  # a link may have the name
     return CheckpointInfo(
         folder=folder,
         model_type=model_type,
@@ -69,11 +75,13 @@ def read_description(folder: Path) -> CheckpointInfo:
         vocab_size=int(config["vocab_size"]),
         pad_token_id=pad,
         token_types=family.token_types and int(config.get("type_vocab_size", 2)) > 1,
-        pooling=_pooling(folder, modules) or ("last" if family.causal else "cls"),
+        pooling=pooling or (named.pooling if named else "") or ("last" if family.causal else "cls"),
         sentence_max_length=_optional_json(folder / "sentence_bert_config.json").get("max_seq_length"),
         normalize=not modules or "Normalize" in modules,
         prompts=_prompts(folder),
+        embeds=bool(modules) or pooling is not None,
         config=config,
+        named=named,
     )
 
 

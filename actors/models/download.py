@@ -19,22 +19,11 @@ def fetch_from_hub(model: str, revision: str | None, cache_dir: Path | None) -> 
     Raises UserError within seconds when neither the cache nor the hub has it.
     """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    place: dict[str, Any] = {
-        "revision": revision,
-        "cache_dir": cache_dir / "hub" if cache_dir else None,
-        "allow_patterns": list(_PATTERNS),
-        "ignore_patterns": [f"{name}/*" for name in _SKIPPED_FOLDERS],
-    }
-    try:
-        return Path(snapshot_download(model, local_files_only=True, **place))
-    except HFValidationError as error:
-        raise UserError(
-            f"{model!r} is neither a model folder nor a hub id: give a folder, owner/name, s3://bucket/folder or pkg://package/folder."
-        ) from error
-    except LocalEntryNotFoundError:
-        pass  # not in the cache: the network is next
+    if found := find_in_hub_cache(model, revision, cache_dir):
+        return found
+    place = _place(revision, cache_dir)
     try:
         HfApi().model_info(model, revision=revision, timeout=_PROBE_SECONDS)  # fails fast where a download would retry for minutes
         return Path(snapshot_download(model, etag_timeout=_PROBE_SECONDS, **place))
@@ -50,17 +39,42 @@ def fetch_from_hub(model: str, revision: str | None, cache_dir: Path | None) -> 
         ) from error
 
 
+def find_in_hub_cache(model: str, revision: str | None = None, cache_dir: Path | None = None) -> Path | None:
+    """The snapshot folder of a hub model in the local cache; none where it is not there. Raises UserError on what is no hub id."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, local_files_only=True, **_place(revision, cache_dir)))
+    except HFValidationError as error:
+        raise UserError(
+            f"{model!r} is neither a model folder nor a hub id: give a folder, owner/name, s3://bucket/folder or pkg://package/folder."
+        ) from error
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _place(revision: str | None, cache_dir: Path | None) -> dict[str, Any]:
+    return {
+        "revision": revision,
+        "cache_dir": cache_dir / "hub" if cache_dir else None,
+        "allow_patterns": list(_PATTERNS),
+        "ignore_patterns": [f"{name}/*" for name in _SKIPPED_FOLDERS],
+    }
+
+
 def fetch_folder(filesystem: Any, path: str, uri: str, cache_dir: Path) -> Path:
     """A local copy of a remote folder (an fsspec filesystem and a path on it), made at most once for the same remote bytes.
 
-    The copy's name hangs on the remote files' ETags, so a changed remote folder is another copy. It appears whole or not at all,
-    whichever of several processes makes it. Raises UserError when nothing is there.
+    The copy's name hangs on the remote path and its files' ETags, so a changed remote folder is another copy. It appears whole or
+    not at all, whichever of several processes makes it. Raises UserError when nothing is there.
     """
     files = _listing(filesystem, path)
     if not files:
         raise UserError(f"no model folder at {uri!r}: no config, weights or tokenizer files are there.")
     identity = "\n".join([uri.rstrip("/"), *(f"{name} {_tag(entry)}" for name, entry in sorted(files.items()))])
-    target = cache_dir / hashlib.sha256(identity.encode()).hexdigest()
+    name = "--".join(path.strip("/").split("/")[-3:])[-120:]  # kept, for it may tell the model's family
+    target = cache_dir / f"{name}--{hashlib.sha256(identity.encode()).hexdigest()}"
     if target.is_dir():
         return target
     cache_dir.mkdir(parents=True, exist_ok=True)

@@ -31,12 +31,14 @@ _EPSILON = 1e-12  # torch.nn.functional.normalize's own, as in FlagEmbedding
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
     """`pooling`: auto (the checkpoint's), cls, mean or last. `normalize`: dense vectors of length 1. `outputs`: of OUTPUTS.
-    `truncate_dim`: components kept of dense and multi-vectors, before normalising (Matryoshka models); none keeps all."""
+    `truncate_dim`: components kept of dense and multi-vectors, before normalising (Matryoshka models); none keeps all.
+    `adapter`: a peft folder, merged into the weights."""
 
     pooling: str = "auto"
     normalize: bool = True
     outputs: tuple[str, ...] = ("dense",)
     truncate_dim: int | None = None
+    adapter: Path | None = None
 
 
 class Encoder:
@@ -51,7 +53,8 @@ class Encoder:
         self.normalize, self.outputs = options.normalize, options.outputs
         self.device, self.dtype, self.batch_tokens = placement.device, placement.dtype, placement.batch_tokens
         self.dimension, self._limit = _checked_dimension(info, options.truncate_dim), info.max_positions
-        self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype))
+        self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype, options.adapter))
+        self._adapter = options.adapter
         self._m3 = M3Heads.open(folder, info.hidden_size, self.device, self.dtype) if has_m3_heads(folder) else None
         self._check_outputs(options.outputs)
 
@@ -62,8 +65,8 @@ class Encoder:
 
     @cached_property
     def digest(self) -> str:
-        """checkpoint_digest of the folder, computed when first asked for."""
-        return checkpoint_digest(self.folder)
+        """checkpoint_digest of the folder and its adapter, computed when first asked for."""
+        return checkpoint_digest(self.folder, self._adapter)
 
     def encode_queries(self, texts: Sequence[str]) -> EncodedTexts:
         """Vectors of queries, with the query instruction. Raises TypeError on what is no text."""

@@ -31,8 +31,11 @@ class LateInteraction:
     def compute_score(self, pairs: Sequence[tuple[str, str]], normalize: bool = False) -> np.ndarray:
         """Scores of a list of (query, passage), float32 [n]; with `normalize` their sigmoid."""
         queries, passages, index = index_pairs(pairs)
-        vectors = self.token_vectors(self.tokenizer.queries(queries)), self.token_vectors(self.tokenizer.passages(passages))
-        return self.score_vectors(*vectors, index, normalize)
+        return self.score_tokens(self.tokenizer.queries(queries), self.tokenizer.passages(passages), index, normalize)
+
+    def score_tokens(self, queries: TokenBatch, passages: TokenBatch, pairs: np.ndarray, normalize: bool = False) -> np.ndarray:
+        """Scores, float32 [n], of pairs int [n, 2] (query row, passage row) over ids that `tokenizer` made."""
+        return self.score_vectors(self.token_vectors(queries), self.token_vectors(passages), pairs, normalize)
 
     def token_vectors(self, tokens: TokenBatch) -> list[np.ndarray]:
         """Each text's token vectors, float32 [its tokens, d], of length 1."""

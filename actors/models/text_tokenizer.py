@@ -3,13 +3,16 @@
 The Rust tokenizer is used directly and pairs are joined as ids, as FlagEmbedding does with transformers 4 (numerics.md 2.4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from actors.models.description import CheckpointInfo, read_description, read_json
+from actors.models.few_shot import FewShotQueries, takes_examples
+from actors.models.instructions import effective_instructions
+from actors.models.special_tokens import end_texts
 from actors.models.tokenizing import check_max_length, open_tokenizer, special_ids, tokenize
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
@@ -21,31 +24,42 @@ class TextTokenizer:
     """Whole texts, special tokens included, cut at the tail to max_length tokens.
 
     `max_length`, `query_max_length`: tokens with specials; none takes the checkpoint's limit, or max_length for queries.
-    Instructions: a prefix, or a text with {} where the input goes; none takes the checkpoint's prompt. Calls change nothing
-    in the object, so threads may share it. Raises UserError on a length that the model has no positions for.
+    Instructions and `task`: as effective_instructions takes them; the attributes are what it gives. `examples`: of the task, for
+    models that read them before each query (few_shot.py). Calls change nothing in the object, so threads may share it. Raises
+    UserError on a length that the model has no positions for, and on examples for a model that takes none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its own
         self,
         folder: Path,
         max_length: int | None = None,
         query_instruction: str | None = None,
         passage_instruction: str | None = None,
         query_max_length: int | None = None,
+        examples: Sequence[Mapping[str, str]] | None = None,
+        task: str | None = None,
     ) -> None:
         info = read_description(folder)
         self.max_length = max_length or _own_max_length(folder, info)
         self.query_max_length = query_max_length or self.max_length
-        self.query_instruction = info.prompts.get("query", "") if query_instruction is None else query_instruction
-        self.passage_instruction = info.prompts.get("passage", "") if passage_instruction is None else passage_instruction
+        instructions = effective_instructions(info, query_instruction, passage_instruction, task)
+        self.query_instruction, self.passage_instruction = instructions
         self._passages = _truncating(info, self.max_length)
         self.unweighted_ids = special_ids(folder, self._passages)
         same = self.query_max_length == self.max_length
         self._queries = self._passages if same else _truncating(info, self.query_max_length)
+        self._few_shot: FewShotQueries | None = None
+        if takes_examples(info, self._queries):
+            self._few_shot = FewShotQueries(info, examples or (), self.query_instruction, self.query_max_length)
+        elif examples:
+            raise UserError(f"{folder} takes no examples, only models of the bge-en-icl family do: leave examples out.")
 
     def queries(self, texts: Sequence[str]) -> TokenBatch:
-        """Ids of queries, the query instruction put before each."""
-        return tokenize(self._queries, _instructed(self.query_instruction, texts), True, self.query_max_length)
+        """Ids of queries, the query instruction put before each, and the examples before all that."""
+        instructed = _instructed(self.query_instruction, texts)
+        if self._few_shot is not None:
+            return self._few_shot(instructed)
+        return tokenize(self._queries, instructed, True, self.query_max_length)
 
     def passages(self, texts: Sequence[str]) -> TokenBatch:
         """Ids of passages, the passage instruction put before each."""
@@ -55,6 +69,7 @@ class TextTokenizer:
 def _truncating(info: CheckpointInfo, max_length: int) -> Tokenizer:
     check_max_length(info, max_length)
     tokenizer = open_tokenizer(info)
+    end_texts(tokenizer, info)
     if max_length <= tokenizer.num_special_tokens_to_add(False):
         raise UserError(f"max_length {max_length} leaves no room for text in {info.folder}: raise it.")
     tokenizer.enable_truncation(max_length)

@@ -18,12 +18,21 @@ def fingerprint(value: Any, digits: int = 24) -> str:
 
 
 def semantic_fields(section: BaseModel) -> dict[str, Any]:
-    """A config section without its execution-only fields, recursively: what changes results and nothing else."""
+    """A config section without its execution-only fields, recursively: what changes results and nothing else.
+
+    Fields marked `later` are left out while they have their default: configs from before they existed keep their identity.
+    """
     out: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("execution"):
-            continue
         value = getattr(section, name)
-        out[name] = semantic_fields(value) if isinstance(value, BaseModel) else json.loads(json.dumps(value))
+        if isinstance(extra, dict) and (extra.get("execution") or (extra.get("later") and value == field.default)):
+            continue
+        out[name] = _plain(value)
     return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return semantic_fields(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else json.loads(json.dumps(value))

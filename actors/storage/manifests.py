@@ -13,6 +13,10 @@ from actors.storage.objects import Store
 from configs.errors import UserError
 
 
+class Superseded(UserError):
+    """Another run published the version that this one wanted to publish."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
     """One segment as a version names it: its record's facts and its files."""
@@ -36,6 +40,17 @@ class Manifest:
     run: str
     created: float
     nonce: str
+    action: str = "index"
+    """What made it: index (the whole corpus at once), reindex (from its parent), or rollback."""
+    sources: DataFile | None = None
+    """The input files it was made from (see actors.catalogue.sources); none in versions that do not remember them."""
+    quality: dict[str, float] = field(default_factory=dict)
+    """What the quality gate measured before it was published."""
+
+    @property
+    def identity(self) -> str:
+        """Identity of what the version holds and of the input it stands for: equal ones need no new version."""
+        return fingerprint([self.content, self.sources.sha256 if self.sources else None])
 
     @property
     def content(self) -> str:
@@ -56,7 +71,8 @@ class Manifest:
         """A manifest from its JSON."""
         plain = json.loads(data)
         segments = tuple(SegmentEntry(**{**s, "files": {n: DataFile(**f) for n, f in s["files"].items()}}) for s in plain["segments"])
-        return Manifest(**{**plain, "segments": segments})
+        sources = DataFile(**plain["sources"]) if plain.get("sources") else None
+        return Manifest(**{**plain, "segments": segments, "sources": sources})
 
 
 def version_numbers(store: Store) -> list[int]:
@@ -80,22 +96,41 @@ def newest_version(store: Store) -> Manifest | None:
     return read_version(store, numbers[-1]) if numbers else None
 
 
-def publish(store: Store, draft: Manifest) -> Manifest:
+def newest_number(store: Store) -> int:
+    """The highest number, 0 when there is none."""
+    return max(version_numbers(store), default=0)
+
+
+def publish(store: Store, draft: Manifest, base: int | None = None) -> Manifest:
     """Make a draft the next version, unless the newest one already holds the same.
 
-    Raises UserError when another run published in between: nothing is overwritten, and running again starts from there.
+    `base` is the version that the draft starts from or whose input it has seen; none takes the newest. Raises Superseded
+    when another run published in between: nothing is overwritten, and running again starts from there.
     """
     newest = newest_version(store)
-    if newest is not None and newest.content == draft.content:
+    if newest is not None and newest.identity == draft.identity:
         return newest
-    number = newest.version + 1 if newest else 1
-    stamped = replace(draft, version=number, parent=number - 1, created=time.time(), nonce=secrets.token_hex(8))
-    if store.put_if_absent(_key(number), stamped.encode()):
+    parent = base if base is not None else newest.version if newest else 0
+    stamped = replace(draft, version=parent + 1, parent=parent, created=time.time(), nonce=secrets.token_hex(8))
+    if store.put_if_absent(_key(stamped.version), stamped.encode()):
         return stamped
-    winner = read_version(store, number)
-    if winner.content == draft.content:
+    winner = read_version(store, stamped.version)
+    if winner.identity == draft.identity:
         return winner
-    raise UserError(f"Another run ({winner.run}) published version {number} first: run again, and this run's work is taken up from there.")
+    raise Superseded(
+        f"Another run ({winner.run}) published version {winner.version} first: run again, and this run's work is taken up from there."
+    )
+
+
+def require_files(store: Store, version: Manifest) -> None:
+    """Raise UserError when files that a version names are gone: gc keeps those of its newest versions only."""
+    named = {file.key for entry in version.segments for file in entry.files.values()} | {version.index["template"]["key"]}
+    gone = named - {item.key for folder in ("segments/data/", "quantizers/data/") for item in store.list(folder)}
+    if gone:
+        raise UserError(
+            f"Version {version.version} can no longer be used: {len(gone)} of its {len(named)} files were removed from {store.uri}, "
+            f"by gc or by hand (such as {min(gone)}). Take another version: `raytrieve versions list` shows them."
+        )
 
 
 def _key(number: int) -> str:

@@ -45,6 +45,7 @@ def report_json(facts: ReportFacts) -> dict[str, Any]:
             "retrieved": facts.retrieved.means if facts.retrieved else None,
             "reranked": facts.reranked.means if facts.reranked else None,
         },
+        "retrievers": {kind: measures.means for kind, measures in facts.retrievers.items()},
         "gain": {measure: asdict(interval) for measure, interval in facts.gain.items()},
         "per_query": _per_query(facts.retrieved, facts.reranked),
         "stages": [_stage(stage) for stage in facts.stages],

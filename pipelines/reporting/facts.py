@@ -93,6 +93,8 @@ class ReportFacts:
     """Of the candidates; none without qrels."""
     reranked: Measures | None = None
     """Of the rankings; none without qrels or without a reranker."""
+    retrievers: Mapping[str, Measures] = field(default_factory=dict)
+    """Of each retriever alone, where the candidates are several retrievers' fused; none without qrels."""
     gain: Mapping[str, Interval] = field(default_factory=dict)
     """By measure: reranked over retrieved."""
     retrieval: ScoreFacts | None = None

@@ -55,13 +55,23 @@ def scores_finding(document: Document, which: str) -> str:
     """Title of a score figure; `which` is retrieved or reranked."""
     scores = document["score_distribution"][which]
     band = f"98% of {short(scores['count'])} scores lie between {value(scores['p1'])} and {value(scores['p99'])}"
-    return f"Similarities: {band}" if which == "retrieved" else f"Reranker: {band}"
+    if which == "reranked":
+        return f"Reranker: {band}"
+    return f"Similarities: {band}" if dense_alone(document) else f"Retrieval scores: {band}"
+
+
+def dense_alone(document: Document) -> bool:
+    """Whether the candidates' scores are similarities of vectors."""
+    return bool(document["config"].get("search", {}).get("retrievers", ["dense"]) == ["dense"])
 
 
 def scores_caption(document: Document, which: str) -> str:
     """What the scores of `which` mean and what they do not, with the measured numbers."""
     scores = document["score_distribution"][which]
-    opening = _similarity_caption(scores) if which == "retrieved" else _reranker_caption(scores, document["config"].get("rerank") or {})
+    if which == "reranked":
+        opening = _reranker_caption(scores, document["config"].get("rerank") or {})
+    else:
+        opening = _similarity_caption(scores) if dense_alone(document) else _retrieval_caption(scores, document["config"]["search"])
     return f"{opening} {_threshold_caption(scores)}"
 
 
@@ -107,6 +117,17 @@ def _similarity_caption(scores: dict[str, Any]) -> str:
             " small margin between right and wrong, so the cosines crowd into a narrow band. What matters is their order, not their value."
         )
     return f"{measured} The range depends on how the model was trained: compare scores of one model only, and trust their order."
+
+
+def _retrieval_caption(scores: dict[str, Any], search: dict[str, Any]) -> str:
+    units = {
+        "bm25": "BM25 scores",
+        "sparse": "sums of products of lexical weights",
+        "weighted": "weighted sums of the retrievers' scores",
+        "rrf": "sums of weight / (60 + rank) over the retrievers",
+    }
+    unit = search["fusion"] if len(search["retrievers"]) > 1 else search["retrievers"][0]
+    return f"Scores are {units[unit]}, without a fixed range; the median is {value(scores['p50'])}. They order the passages of one query."
 
 
 def _reranker_caption(scores: dict[str, Any], config: dict[str, Any]) -> str:

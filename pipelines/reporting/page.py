@@ -37,6 +37,7 @@ def render_page(document: Document) -> str:
         scores=list(_score_figures(document)),
         work=_figure(plots.plot_stages(document), findings.stages_caption(document)) if document["stages"] else None,
         measures=_measure_table(document["metrics"]),
+        retrievers=_retriever_table(document),
         config=yaml.safe_dump(document["config"], sort_keys=False, allow_unicode=True),
     )
 
@@ -113,6 +114,17 @@ def _judged_text(document: Document) -> str:
 def _resumed_text(document: Document) -> str:
     resumed = sum(stage["units_resumed"] for stage in document["stages"])
     return f"{formats.plural(resumed, 'unit')} resumed" if resumed else f"{formats.plural(len(document['stages']), 'stage')}"
+
+
+def _retriever_table(document: Document) -> dict[str, Any] | None:
+    """The main measures of each retriever alone and of all together."""
+    alone = document["retrievers"]
+    if not alone:
+        return None
+    fused = document["metrics"]["retrieved"]
+    names = [name for name in plots.SHOWN if name in fused]
+    rows = [{"name": name, "cells": [means[key] for key in names]} for name, means in {**alone, "fused": fused}.items()]
+    return {"names": names, "rows": rows, "fusion": document["config"]["search"]["fusion"]}
 
 
 def _measure_table(metrics: dict[str, dict[str, float] | None]) -> dict[str, Any] | None:

@@ -83,7 +83,8 @@ def plot_scores(document: Document, which: str) -> Plot:
         axes.set_xlim(edges[0], edges[-1])
         if scores["threshold"]:
             _mark(axes, scores["threshold"])
-        axes.set_xlabel("similarity" if which == "retrieved" else "reranker score")
+        similarity = "similarity" if findings.dense_alone(document) else "retrieval score"
+        axes.set_xlabel(similarity if which == "retrieved" else "reranker score")
         axes.set_ylabel("share of the group")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{100 * number:g}%"))
         grid(axes, "y")

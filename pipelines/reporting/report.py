@@ -42,6 +42,12 @@ class Report:
         metrics: dict[str, dict[str, float] | None] = self.document["metrics"]
         return metrics
 
+    @property
+    def retrievers(self) -> dict[str, dict[str, float]]:
+        """`retrievers["bm25"]["ndcg_at_10"]`: what each of several fused retrievers reaches alone; empty where one does it all."""
+        retrievers: dict[str, dict[str, float]] = self.document["retrievers"]
+        return retrievers
+
     def to_json(self) -> str:
         """report.json: indented, without NaN."""
         return json.dumps(self.document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

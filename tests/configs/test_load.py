@@ -212,7 +212,7 @@ def test_a_missing_required_field_is_named():
 
 def test_a_depth_past_top_k_gives_a_sentence(tmp_path):
     sentence = refused(written(tmp_path, rerank={"model": "r", "depth": 200}))
-    assert "rerank.depth is 200 but search.top_k is only 100: lower the depth or raise top_k" in sentence
+    assert "rerank.depth is 200 but search.top_k is only 100: lower the depth or raise search.top_k" in sentence
 
 
 def test_a_pool_whose_least_size_is_past_its_greatest_gives_a_sentence(tmp_path):

@@ -11,12 +11,16 @@ from configs import schema
 from configs.load import build_config
 from configs.schema import Config, Section
 
+RERANKER = {"model": "r", "depth": 20, "cutoff_layers": [4], "exits": [{"layer": 2, "keep": 10}]}
 FULL = {
-    "corpus": {"path": "c"},
-    "embed": {"model": "m"},
+    "corpus": {"path": "c", "chunking": {"tokens": 256, "overlap": 32}},
+    "embed": {"model": "m", "store_sparse": True},
     "queries": {"path": "q"},
-    "rerank": {"model": "r", "depth": 20},
+    "search": {"retrievers": ["dense", "bm25"]},
+    "rerank": RERANKER,
+    "cascade": [{**RERANKER, "depth": 10}],
 }
+OTHERS = {"retrievers": ["dense", "sparse"], "fetch": 200, "weights": [2.0, 1.0, 1.0], "max_growth": 3.0}  # where any other value will not do
 SECTIONS = [value for value in vars(schema).values() if isinstance(value, type) and issubclass(value, Section)]
 
 
@@ -59,11 +63,12 @@ def changed(path: tuple[str, ...], field: FieldInfo) -> Config:
     here = data
     for section in sections:
         here = here[section]
+        here = here[0] if isinstance(here, tuple | list) else here
     if name == "min_size":
         here["max_size"] = 9
     choices = get_args(field.annotation) if "Literal" in str(field.annotation) else ()
     numeric = field.annotation in (int | None, float | None) and here[name] is None
-    here[name] = 16 if numeric else another(here[name], choices)
+    here[name] = OTHERS[name] if name in OTHERS and name in here else 16 if numeric else another(here[name], choices)
     return Config.model_validate(data)
 
 
@@ -113,5 +118,5 @@ def test_a_config_can_not_be_changed():
 
 
 def test_two_configs_that_say_the_same_have_the_same_identity():
-    spelled_out = build_config(FULL | {"search": {"top_k": 100}}, "test")
+    spelled_out = build_config(FULL | {"search": {**FULL["search"], "top_k": 100}}, "test")
     assert identity(spelled_out) == identity(build_config(dict(reversed(FULL.items())), "test"))

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from actors.models.backbones.attention import AttentionRule, attend
-from actors.models.backbones.layers import Linear, RmsNorm, Rotary, activation, rotate
+from actors.models.backbones.layers import Linear, RmsNorm, Rotary, Tables, activation, rotate
 from actors.models.backbones.packing import Packed, Spans
 from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
@@ -99,22 +99,26 @@ class Decoder:
 
     def __call__(self, packed: Packed, only: Literal["last"] | None = None) -> torch.Tensor:
         """Last hidden states, normed, [T, hidden], or [b, hidden] of the last token of each text."""
-        hidden = self.embed(packed)
-        for number in range(self.layers - 1):
-            hidden = self.layer(number, hidden, packed.spans)
-        return self.finish(self.layer(self.layers - 1, hidden, packed.spans, only == "last"))
+        return self.finish(self.run(self.embed(packed), packed.spans, range(self.layers), only == "last"))
 
     def embed(self, packed: Packed) -> torch.Tensor:
         """The states that enter the first layer, [T, hidden]."""
         hidden = functional.embedding(packed.ids, self.words)
         return hidden * self.shape.embed_scale if self.shape.embed_scale != 1 else hidden
 
-    def layer(self, number: int, hidden: torch.Tensor, spans: Spans, last_only: bool = False) -> torch.Tensor:
-        """States [T, hidden] through block `number`; with `last_only`, [b, hidden] of the last token of each text alone (exact)."""
-        block, shape = self._blocks[number], self.shape
-        normed = block.norm1(hidden)
-        wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    def run(self, hidden: torch.Tensor, spans: Spans, layers: range, last_only: bool = False) -> torch.Tensor:
+        """States [T, hidden] through some blocks; with `last_only`, the last of them computes [b, hidden] of each text's last token alone.
+
+        Exact: under causal attention a text's other tokens no longer matter to the last one once they have keys and values.
+        """
         tables = self._rotary.tables(spans.positions, spans.longest)
+        for number in layers:
+            hidden = self._through(self._blocks[number], hidden, spans, tables, last_only and number == layers[-1])
+        return hidden
+
+    def _through(self, block: _Block, hidden: torch.Tensor, spans: Spans, tables: Tables, last_only: bool) -> torch.Tensor:
+        shape, normed = self.shape, block.norm1(hidden)
+        wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         if last_only:
             query = block.qkv.part(0, wide)(normed[spans.lasts])
             keys_values = block.qkv.part(wide, wide + 2 * narrow)(normed)

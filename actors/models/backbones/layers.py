@@ -11,6 +11,8 @@ from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
+Tables = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines of the positions, [T, 1, head_dim] each."""
 
 _ACTIVATIONS: dict[str, Activation] = {
     "gelu": functional.gelu,
@@ -105,7 +107,7 @@ class Rotary:
         self._dtype = dtype
         self._cos = self._sin = torch.empty(0, head_dim, device=device, dtype=dtype)
 
-    def tables(self, positions: torch.Tensor, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def tables(self, positions: torch.Tensor, longest: int) -> Tables:
         """Cosines and sines [T, 1, head_dim] at positions int64 [T], all below `longest`."""
         if longest > len(self._cos):
             angles = torch.outer(torch.arange(max(longest, 512), device=self._inverse.device).float(), self._inverse)
@@ -114,7 +116,7 @@ class Rotary:
         return self._cos[positions][:, None], self._sin[positions][:, None]
 
 
-def rotate(x: torch.Tensor, tables: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def rotate(x: torch.Tensor, tables: Tables) -> torch.Tensor:
     """x [T, heads, d] turned by its position."""
     cos, sin = tables
     first, second = x.chunk(2, -1)

@@ -56,6 +56,12 @@ class Spans:
         """int64 [b] on the device: the flat place of each row's last token."""
         return to_device(self.starts[1:] - 1, self.device)
 
+    def take(self, rows: np.ndarray) -> tuple[torch.Tensor, Spans]:
+        """Flat places (int64 on the device) of the tokens of some rows (int [k]), and where these lie when packed in that order."""
+        spans = Spans(self.lengths[rows], self.device)
+        places = np.arange(spans.starts[-1]) + np.repeat(self.starts[rows] - spans.starts[:-1], spans.lengths)
+        return to_device(places, self.device), spans
+
 
 @dataclass(frozen=True)
 class Packed:

@@ -4,28 +4,26 @@ safetensors are mapped, not read; pickled .bin files go through torch.load(weigh
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 
+from actors.models.backbones.adapters import Readers, merge_adapter
 from configs.errors import UserError
 
 
 class Tensors:
-    """Weights by name, read when asked for. `device` and `dtype` are what they become. Raises UserError naming a file that is damaged."""
+    """Weights by name, read when asked for. `device` and `dtype` are what they become. `adapter`: a peft folder, merged into them.
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    Raises UserError naming a file that is damaged, or an adapter that can not be merged.
+    """
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, adapter: Path | None = None) -> None:
         self.folder, self.device, self.dtype = folder, device, dtype
-        self._readers: dict[str, Callable[[], torch.Tensor]] = {}
-        for path in weight_files(folder):
-            try:
-                self._readers |= _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
-            except UserError:
-                raise
-            except Exception as error:
-                raise UserError(f"the weights {path} can not be read ({error}): copy the checkpoint again.") from error
+        self._readers = _open(weight_files(folder))
+        if adapter is not None:
+            self._readers = merge_adapter(self._readers, _open(adapter_files(adapter)), adapter)
 
     def __contains__(self, name: str) -> bool:
         return name in self._readers
@@ -52,6 +50,20 @@ class Tensors:
                 f"{self.folder}: {name} has shape {tuple(tensor.shape)} where config.json asks for {shape}: the two do not belong together."
             )
         return tensor.to(self.device, self.dtype)
+
+    def row(self, name: str, number: int) -> torch.Tensor:
+        """One row of a matrix, [columns], without the rest of it going to the device. Raises UserError when the matrix is absent."""
+        if name not in self._readers:
+            raise UserError(f"{self.folder} lacks the weights {name}: copy the whole checkpoint again.")
+        return self._readers[name]()[number].to(self.device, self.dtype)
+
+
+def adapter_files(folder: Path) -> list[Path]:
+    """The one file of a peft adapter's weights. Raises UserError when there is none."""
+    for name in ("adapter_model.safetensors", "adapter_model.bin"):
+        if (folder / name).is_file():
+            return [folder / name]
+    raise UserError(f"the adapter folder {folder} lacks adapter_model.safetensors: give a folder that peft has saved.")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -82,12 +94,24 @@ def load_pickle(path: Path) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
-def _safetensors(path: Path) -> dict[str, Callable[[], torch.Tensor]]:
+def _open(paths: list[Path]) -> Readers:
+    readers: Readers = {}
+    for path in paths:
+        try:
+            readers |= _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"the weights {path} can not be read ({error}): copy the checkpoint again.") from error
+    return readers
+
+
+def _safetensors(path: Path) -> Readers:
     file = safe_open(path, "pt")
     return {name: lambda name=name: file.get_tensor(name) for name in file.keys()}  # type: ignore[misc]
 
 
-def _pickled(path: Path) -> dict[str, Callable[[], torch.Tensor]]:
+def _pickled(path: Path) -> Readers:
     return {name: lambda tensor=tensor: tensor for name, tensor in load_pickle(path).items()}  # type: ignore[misc]
 
 

@@ -87,7 +87,7 @@ def test_a_text_without_token_vectors_is_refused(late):
     [
         ("tiny-bge-en", "auto", "is an encoder, not a reranker.*kind: late_interaction"),
         ("tiny-bge-en", "cross_encoder", "is an encoder, not a reranker"),
-        ("tiny-bge-reranker", "late_interaction", "is a cross-encoder"),
+        ("tiny-bge-reranker", "late_interaction", "is a cross_encoder reranker, not late_interaction"),
         ("tiny-bge-reranker", "colbert", "kind 'colbert' is unknown"),
     ],
 )

@@ -178,3 +178,14 @@ def test_a_report_is_drawn_again_from_its_json(facts, tmp_path):
 def test_the_report_is_made_without_ray_torch_or_a_display():
     code = "import sys; import pipelines.reporting.report; sys.exit(bool({'ray', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+
+
+def test_the_page_of_a_hybrid_shows_what_each_retriever_finds_alone_and_calls_no_score_a_similarity(facts):
+    search = {"retrievers": ["dense", "bm25"], "fusion": "rrf"}
+    report = Report.of(replace(facts, retrievers={"dense": facts.retrieved, "bm25": facts.reranked}, config={"search": search}))
+    text = Page(report.to_html()).text
+    assert "What each retriever finds alone, and all together (reciprocal rank fusion)" in text
+    assert text.index("dense") < text.index("bm25") < text.index("fused") < text.index("Measures at every cut")
+    assert report.retrievers["bm25"] == report.metrics["reranked"]
+    assert "sums of weight / (60 + rank)" in text and "similarit" not in text.lower()
+    assert "What each retriever" not in Page(Report.of(facts).to_html()).text

@@ -1,0 +1,165 @@
+"""One partition of the catalogue and of the scan in, what has to change out: which passages are new, which go, who owns each id.
+
+snapshot: the files are the truth. An id belongs to the first file, in corpus order, that has it; an id in no file is deleted.
+upsert: what was read wins over what is there; nothing else changes but what is deleted by name.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from actors.catalogue.hashing import HASH
+from actors.catalogue.rows import PENDING, ROW, SCANNED, SHADOW
+from actors.catalogue.scanning import REPEATED
+
+WANTED = np.dtype([("id", HASH), ("embedding", HASH), ("unit", "<i4"), ("row", "<i4")])
+"""A passage that the index has to take in, and where it is read."""
+
+TOUCHED = np.dtype([("id", HASH), ("before", HASH)])
+"""An id that the run changes, and the content hash that the index has for it (zeros: none)."""
+
+_CLAIM = np.dtype([*ROW.descr, ("unit", "<i4")])  # `row` is one of the segment, or of the unit where there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How claims are judged."""
+
+    moved: np.ndarray
+    """int32: for each file of the old version its place among the new sources, NOWHERE where it is gone or was read again; then
+    NOWHERE once more, for rows that no file of the old version has."""
+    upsert: bool
+    doomed: np.ndarray
+    """HASH: ids deleted by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The changes of one partition."""
+
+    rows: np.ndarray
+    """ROW: the partition as it will be, in the old numbers of segments, PENDING where a passage has yet to be indexed."""
+    wanted: np.ndarray
+    """WANTED."""
+    removed: np.ndarray
+    """int32 [n, 2]: segment and row of passages that are deleted or replaced."""
+    touched: np.ndarray
+    """TOUCHED."""
+    counts: dict[str, int]
+    """Passages unchanged (of them unread: in files that were not read), added, edited (other text), restated (other metadata, or title
+    and text parted elsewhere), deleted; and repeated: rows read whose id another file owns."""
+    unread: np.ndarray
+    """int32: places of unchanged files that now own an id which was never indexed from them: they have to be read."""
+
+
+def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
+    """Compare the newest version (ROW) with the files read now (SCANNED), both of the same partition."""
+    claims = _claims(old, scanned, rules.moved)
+    winners = _winners(claims, rules)
+    won = claims[winners]
+    live = np.flatnonzero(old["segment"] >= 0)
+    holders = _find(old["id"], live, won["id"])
+    held = np.append(old, np.zeros(1, ROW))[holders]  # of a holder -1, the zeros at the end
+    fresh = won["unit"] >= 0
+    unread = ~fresh & (won["segment"] == SHADOW)
+    same = fresh & (holders >= 0) & _equal(held, won, "content", "embedding", "metadata")
+    kept, wanted = same | (~fresh & ~unread), fresh & ~same
+    going = np.setdiff1d(live, holders[kept])
+    lost = going[~np.isin(old["id"][going], won["id"])]
+    restated = wanted & _equal(held, won, "embedding")
+    counts = {
+        "unchanged": int(kept.sum()),
+        "unread": int((kept & ~fresh).sum()),
+        "added": int((wanted & (holders < 0)).sum()),
+        "edited": int((wanted & (holders >= 0) & ~restated).sum()),
+        "restated": int(restated.sum()),
+        "deleted": len(lost),
+        "repeated": int((claims["unit"] >= 0).sum() - (claims["row"] == REPEATED).sum() - fresh.sum()),
+    }
+    return Reconciled(
+        np.concatenate([_owned(won, held, kept), _owned(won, held, wanted, PENDING), _shadows(claims, winners)]),
+        _pick(won[wanted], WANTED),
+        np.stack([old["segment"][going], old["row"][going]], axis=1),
+        np.concatenate([_touched(won["id"][wanted], held["content"][wanted]), _touched(old["id"][lost], old["content"][lost])]),
+        counts,
+        np.unique(won["file"][unread]),
+    )
+
+
+def _claims(old: np.ndarray, scanned: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Who says to have which id: first the rows of `old`, by the new places of their files, then those of `scanned`."""
+    claims = np.zeros(len(old) + len(scanned), _CLAIM)
+    for name in ROW.names or ():
+        claims[name][: len(old)] = old[name]
+    for name in SCANNED.names or ():
+        claims[name][len(old) :] = scanned[name]
+    claims["file"][: len(old)] = moved[old["file"]]
+    claims["unit"][: len(old)] = -1
+    claims["segment"][len(old) :] = SHADOW
+    return claims
+
+
+def _winners(claims: np.ndarray, rules: Rules) -> np.ndarray:
+    """Positions of the claims that own their ids, ascending by id."""
+    fresh = (claims["unit"] >= 0) & (claims["row"] != REPEATED)
+    if rules.upsert:
+        able = fresh | ((claims["segment"] != SHADOW) & ~np.isin(claims["id"], rules.doomed))
+        rank = ~fresh
+    else:
+        able, rank = (claims["file"] >= 0) & (fresh | (claims["unit"] < 0)), np.zeros(len(claims), bool)
+    places = np.flatnonzero(able)
+    order = places[np.lexsort([column[places] for column in (claims["row"], claims["unit"], claims["file"], rank, claims["id"])])]
+    return order[_firsts(claims["id"][order])]
+
+
+def _shadows(claims: np.ndarray, winners: np.ndarray) -> np.ndarray:
+    """One row for each id and file whose claim did not win."""
+    loses = np.ones(len(claims), bool)
+    loses[winners] = False
+    places = np.flatnonzero(claims["file"] >= 0)
+    order = places[np.lexsort([column[places] for column in (loses, claims["file"], claims["id"])])]
+    first = order[_firsts(claims["id"][order]) | _firsts(claims["file"][order])]
+    rows = _pick(claims[first[loses[first]]], ROW)
+    rows["segment"], rows["row"] = SHADOW, 0
+    return rows
+
+
+def _owned(won: np.ndarray, held: np.ndarray, chosen: np.ndarray, segment: int | None = None) -> np.ndarray:
+    """The rows of chosen winners: where the index holds them, or all in `segment`."""
+    rows = _pick(won[chosen], ROW)
+    rows["segment"], rows["row"] = (held["segment"][chosen], held["row"][chosen]) if segment is None else (segment, 0)
+    return rows
+
+
+def _touched(ids: np.ndarray, before: np.ndarray) -> np.ndarray:
+    rows = np.zeros(len(ids), TOUCHED)
+    rows["id"], rows["before"] = ids, before
+    return rows
+
+
+def _pick(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The fields of `dtype`, by name."""
+    picked = np.zeros(len(rows), dtype)
+    for name in dtype.names or ():
+        picked[name] = rows[name]
+    return picked
+
+
+def _find(ids: np.ndarray, places: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """int64 [n]: which of `places` holds each wanted id, -1 for none."""
+    if not len(places):
+        return np.full(len(wanted), -1)
+    ordered = places[np.argsort(ids[places], kind="stable")]
+    found = ordered[np.minimum(np.searchsorted(ids[ordered], wanted), len(ordered) - 1)]
+    return np.where(ids[found] == wanted, found, -1)
+
+
+def _equal(one: np.ndarray, other: np.ndarray, *fields: str) -> np.ndarray:
+    return np.logical_and.reduce([one[field] == other[field] for field in fields])
+
+
+def _firsts(ordered: np.ndarray) -> np.ndarray:
+    """Whether each value differs from the one before it."""
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return first

@@ -1,0 +1,73 @@
+"""The tables of a catalogue as numpy rows: what the index holds (`ROW`) and what the input files hold now (`SCANNED`).
+
+A row is a claim: this file has a passage of this id, with these hashes. Of the files that claim an id, one owns it, and that
+row says where in the index the passage is. The other claims are shadows: they matter only when the owner goes.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from actors.catalogue.hashing import HASH, hash_texts, hashes_of
+from actors.index.passages import PassageFile
+from actors.index.writing import PASSAGES_FILE
+from actors.storage.manifests import SegmentEntry
+from actors.storage.objects import Store
+from actors.storage.verified import read_verified
+
+NOWHERE, SHADOW, PENDING = -1, -1, -2
+"""For `file`: in no file of the version. For `segment`: not in the index; to be in a segment that is not built yet."""
+
+_HASHES = [("id", HASH), ("content", HASH), ("embedding", HASH), ("metadata", HASH)]
+ROW = np.dtype([*_HASHES, ("file", "<i4"), ("segment", "<i4"), ("row", "<i4")])
+"""`content` is the hash over (id, title, text), `embedding` that of the text as it is embedded. `file` is a place among the
+version's sources, `segment` one among its segments, `row` a row of that segment."""
+
+SCANNED = np.dtype([*_HASHES, ("file", "<i4"), ("unit", "<i4"), ("row", "<i4")])
+"""`unit` is the work unit that reads the passage, `row` its place among that unit's passages."""
+
+LOCATED = np.dtype([("id", HASH), ("segment", "<i4"), ("row", "<i4")])
+"""Where in the index an id is."""
+
+
+def hash_passages(table: pa.Table, dtype: np.dtype) -> np.ndarray:
+    """Rows of `dtype` with the hashes of passages (columns id, text, metadata, content_hash); the other fields are 0."""
+    rows = np.zeros(table.num_rows, dtype)
+    for field, column in (("id", "id"), ("embedding", "text"), ("metadata", "metadata")):
+        rows[field] = hash_texts(table[column].to_pylist())
+    rows["content"] = hashes_of(table["content_hash"])
+    return rows
+
+
+def file_places(column: pa.ChunkedArray, positions: Mapping[str, int]) -> np.ndarray:
+    """The place among the sources of each row's file, NOWHERE for files that are not among them."""
+    encoded = column.combine_chunks().dictionary_encode()
+    places = np.array([positions.get(uri, NOWHERE) for uri in encoded.dictionary.to_pylist()], np.int32)
+    return places[encoded.indices.to_numpy(zero_copy_only=False)] if len(encoded) else places
+
+
+def segment_rows(store: Store, entry: SegmentEntry, number: int, deleted: np.ndarray, positions: Mapping[str, int]) -> np.ndarray:
+    """The catalogue rows of a segment's live passages, from the passages themselves."""
+    parts, start = [np.zeros(0, ROW)], 0
+    for table in _tables(store, entry, ["id", "text", "metadata", "content_hash", "source"]):
+        rows = hash_passages(table, ROW)
+        rows["file"], rows["segment"], rows["row"] = file_places(table["source"], positions), number, start + np.arange(len(rows))
+        parts.append(rows)
+        start += len(rows)
+    rows = np.concatenate(parts)
+    return rows[~np.isin(rows["row"], deleted)]
+
+
+def locate_ids(store: Store, entry: SegmentEntry, number: int) -> np.ndarray:
+    """LOCATED rows of all passages of a segment, deleted ones included."""
+    ids = np.concatenate([hash_texts(table["id"].to_pylist()) for table in _tables(store, entry, ["id"])])
+    rows = np.zeros(len(ids), LOCATED)
+    rows["id"], rows["segment"], rows["row"] = ids, number, np.arange(len(ids))
+    return rows
+
+
+def _tables(store: Store, entry: SegmentEntry, names: list[str]) -> list[pa.Table]:
+    file = PassageFile(read_verified(store, entry.files[PASSAGES_FILE]))
+    columns = [list(file.column(name)) for name in names]
+    return [pa.table(dict(zip(names, batch, strict=True))) for batch in zip(*columns, strict=True)]

@@ -1,0 +1,19 @@
+"""What the machine under this process is: its processor's name and whether it multiplies bf16 matrices in hardware. Linux only, else unknown."""
+
+import platform
+from pathlib import Path
+
+
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    return next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine())
+
+
+def has_amx() -> bool:
+    """Whether the processor has AMX with bf16 (Intel from Sapphire Rapids on)."""
+    return any(line.startswith("flags") and "amx_bf16" in line.split() for line in _cpuinfo())
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.is_file() else []

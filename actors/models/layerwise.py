@@ -1,0 +1,117 @@
+"""Packed prompts in, scores of chosen layers out: rerankers with a head on every layer from start_layer up (numerics.md 2.6, 2.7).
+
+The network stops at the highest layer asked for; each layer's states are read by that layer's own head, in whatever order asked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from actors.models.backbones import Decoder, Packed, Tensors
+from actors.models.backbones.packing import Spans
+from actors.models.description import CheckpointInfo
+from actors.models.lightweight import NO_COMPRESSION, Compression
+from actors.models.llm_reranker import soft_capped
+from configs.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class LayerHeads:
+    """One head of one row for each of `layers`. `weights`: float32 [heads, hidden]. `softcap`: of the scores, 0 is none."""
+
+    weights: torch.Tensor
+    layers: range
+    softcap: float
+
+    def score(self, states: torch.Tensor, number: int) -> torch.Tensor:
+        """Scores, float32 [b], of normed states [b, hidden] by head `number`."""
+        return soft_capped(states.float() @ self.weights[number], self.softcap)
+
+    @classmethod
+    def take(cls, info: CheckpointInfo, tensors: Tensors) -> "LayerHeads":
+        """The heads of a checkpoint. Raises UserError where there are none of one row."""
+        config = info.config
+        if config.get("head_type", "simple") != "simple":
+            raise UserError(f"{info.folder} has heads of type {config['head_type']!r}, which are not supported: use head_type simple.")
+        last = int(config["num_hidden_layers"])
+        layers = range(int(config.get("start_layer", last)), last + 1, int(config.get("layer_sep", 1)))
+        rows = [tensors.take(f"lm_head.{number}.linear_head.weight", (1, info.hidden_size)) for number in range(len(layers))]
+        return cls(torch.cat(rows).float(), layers, float(config.get("final_logit_softcapping") or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """b pairs on their way: the states [T, hidden] that enter block `layer`, where each pair lies, and where its passage begins."""
+
+    hidden: torch.Tensor
+    spans: Spans
+    passage_starts: np.ndarray
+    layer: int = 0
+
+    def take(self, rows: np.ndarray) -> "Progress":
+        """Rows int [k] alone, in that order, packed anew."""
+        places, spans = self.spans.take(rows)
+        return Progress(self.hidden[places], spans, self.passage_starts[rows], self.layer)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Progress"]) -> "Progress":
+        """The rows of all parts, one after the other."""
+        lengths, starts = (np.concatenate(arrays) for arrays in zip(*((p.spans.lengths, p.passage_starts) for p in parts), strict=True))
+        return cls(torch.cat([part.hidden for part in parts]), Spans(lengths, parts[0].spans.device), starts, parts[0].layer)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScorer:
+    """A decoder and its heads. `layers`: those that score. `compression`: of passages on their way. `by_position`: the j-th lowest
+    layer asked for is read by the j-th head, as the reference does for lightweight models, instead of by its own."""
+
+    decoder: Decoder
+    heads: LayerHeads
+    layers: tuple[int, ...]
+    compression: Compression = NO_COMPRESSION
+    by_position: bool = False
+
+    def __call__(self, packed: Packed, passage_starts: np.ndarray) -> torch.Tensor:
+        """Logits, float32 [b, layers], in the order of `layers`."""
+        progress, scores, wanted = self.begin(packed, passage_starts), {}, sorted(set(self.layers))
+        for layer in wanted:
+            progress = self.advance(progress, layer, last_only=layer == wanted[-1])
+            scores[layer] = self.read(progress)
+        return torch.stack([scores[layer] for layer in self.layers], 1)
+
+    def begin(self, packed: Packed, passage_starts: np.ndarray) -> Progress:
+        """Pairs before the first block."""
+        return Progress(self.decoder.embed(packed), packed.spans, passage_starts)
+
+    def advance(self, progress: Progress, layer: int, last_only: bool = False) -> Progress:
+        """The same pairs before block `layer`; with `last_only` each is left with its last token, which can be read but not advanced."""
+        stops = [stop for stop in range(progress.layer + 1, layer) if self.compression.applies(stop)]
+        for stop in (*stops, layer):
+            if self.compression.applies(progress.layer):
+                merged = self.compression.merge(progress.hidden, progress.spans, progress.passage_starts)
+                progress = replace(progress, hidden=merged[0], spans=merged[1])
+            only = last_only and stop == layer
+            hidden = self.decoder.run(progress.hidden, progress.spans, range(progress.layer, stop), only)
+            spans = Spans(np.ones(len(progress.spans.lengths), np.int64), hidden.device) if only else progress.spans
+            progress = replace(progress, hidden=hidden, spans=spans, layer=stop)
+        return progress
+
+    def read(self, progress: Progress) -> torch.Tensor:
+        """Scores, float32 [b], of pairs where they stand."""
+        states = self.decoder.finish(progress.hidden[progress.spans.lasts])
+        order = sorted(set(self.layers)) if self.by_position else self.heads.layers
+        return self.heads.score(states, order.index(progress.layer))
+
+
+def checked_cutoffs(info: CheckpointInfo, heads: LayerHeads, asked: tuple[int, ...]) -> tuple[int, ...]:
+    """The layers that score, in the order asked; () asks for the last. Raises UserError on one that has no head."""
+    layers = asked or (heads.layers[-1],)
+    if not set(layers) <= set(heads.layers):
+        step = f" in steps of {heads.layers.step}" if heads.layers.step > 1 else ""
+        raise UserError(
+            f"cutoff_layers is {list(layers)}, but {info.folder} scores at layers {heads.layers[0]} to {heads.layers[-1]}{step}: "
+            "choose among these."
+        )
+    return layers

@@ -1,0 +1,88 @@
+"""A run's word that it works on the next version, for so many seconds: others then wait instead of doing the same work.
+
+Nothing depends on it but time. Who holds it may die, and clocks may differ: what is published is decided by put-if-absent alone.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from actors.storage.manifests import newest_number
+from actors.storage.objects import Store, new_attempt
+from configs.errors import UserError
+
+logger = logging.getLogger(__name__)
+LEASES = "leases"
+"""The folder of the store."""
+
+_RENEWALS = 3  # in the time of a lease, so that one lost request does not end it
+_POLL_S = 0.5
+
+
+@contextmanager
+def lease(store: Store, version: int, run: str, seconds: float, on_wait: Callable[[str], None]) -> Iterator[bool]:
+    """Work on `version` alone, as far as that is possible. Gives False when another run has published it meanwhile.
+
+    Waits while another run's lease is renewed, and calls `on_wait` with that run's name, once. The lease ends with the context.
+    """
+    key, holder, waited = f"{LEASES}/{version:08d}.json", new_attempt(), False
+    while not _taken(store, key, _note(holder, run, seconds)):
+        if newest_number(store) >= version:
+            yield False
+            return
+        if not waited:
+            on_wait(_read(store, key)[0])
+        waited = True
+        time.sleep(min(_POLL_S, seconds / _RENEWALS))
+    try:
+        with _renewed(store, key, holder, run, seconds):
+            yield newest_number(store) < version
+    finally:
+        store.delete(key)
+
+
+def _taken(store: Store, key: str, note: bytes) -> bool:
+    """Whether the lease is ours now: there was none, or the last one ended."""
+    _, expires = _read(store, key)
+    if expires is None:
+        return store.put_if_absent(key, note)
+    if expires > time.time():
+        return False
+    store.put(key, note)  # two may do so at once, and then both work: their versions still come one after the other
+    return True
+
+
+@contextmanager
+def _renewed(store: Store, key: str, holder: str, run: str, seconds: float) -> Iterator[None]:
+    done = threading.Event()
+
+    def renew() -> None:
+        try:
+            while not done.wait(seconds / _RENEWALS):
+                store.put(key, _note(holder, run, seconds))
+        except (UserError, OSError) as error:
+            logger.warning("The lease on the next version could not be renewed, so another run may start the same work: %s", error)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _note(holder: str, run: str, seconds: float) -> bytes:
+    return json.dumps({"holder": holder, "run": run, "expires": time.time() + seconds}).encode()
+
+
+def _read(store: Store, key: str) -> tuple[str, float | None]:
+    """Who holds the lease, and until when; none when nobody does."""
+    try:
+        note = json.loads(store.get(key))
+    except FileNotFoundError:
+        return "another run", None
+    return note["run"], note["expires"]

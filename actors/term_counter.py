@@ -1,0 +1,44 @@
+"""The segments of a version in, the term statistics that BM25 needs of all of them out: one committed file."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from actors.index.lexical import CollectionStatistics
+from actors.opening import RETRIEVER_FILES, linked_folder
+from actors.parcels import Parcel
+from actors.reader import Workplace
+from actors.storage.commits import CommitRecord, begin, commit, upload_data
+from actors.storage.manifests import SegmentEntry
+from actors.storage.objects import new_attempt
+
+
+class TermCounter:
+    """Merges the counts of all segments, deleted passages left out. Memory: the vocabulary of the version."""
+
+    def __init__(self, place: Workplace, segments: Sequence[SegmentEntry], deletions: Mapping[str, Sequence[int]]) -> None:
+        self._place, self._segments, self._deletions = place, tuple(segments), dict(deletions)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Work on one parcel; the module says what comes in and what goes out."""
+        unit, attempt, started, store = Parcel.unpack(batch).header["units"][0], new_attempt(), time.time(), self._place.store
+        begin(store, self._place.folder, unit, self._place.run, attempt)
+        statistics = CollectionStatistics.merge(self._parts())
+        with tempfile.TemporaryDirectory(dir=store.scratch()) as folder:
+            local = Path(folder, "statistics.arrow")
+            statistics.save(local)
+            file = upload_data(store, self._place.folder, f"{unit}-{attempt}.arrow", local)
+        counts: dict[str, float] = {"rows": statistics.passages, "terms": len(statistics.terms)}
+        details = {"segments": [entry.segment for entry in self._segments]}
+        record = CommitRecord(unit, attempt, {"statistics": file}, counts, self._place.run, started, 0.0, details)
+        winner = commit(store, self._place.folder, record)
+        return Parcel({"unit": unit, "counts": winner.counts, "ours": winner.attempt == attempt}).pack()
+
+    def _parts(self) -> Iterator[CollectionStatistics]:
+        for entry in self._segments:
+            folder = linked_folder(self._place.store, entry, RETRIEVER_FILES["bm25"])
+            yield CollectionStatistics.of_segment(folder, np.array(sorted(self._deletions.get(entry.segment, [])), np.int64))

@@ -1,0 +1,160 @@
+"""Changes and the vectors of what is new in, the next version out, not yet published: delta segments, deletions, merged segments.
+
+A segment is kept when a build under today's settings would give it the name it has. So a worn segment, another index kind, a
+retrained quantiser and a new language of its terms are one thing: segments written anew from the vectors that are stored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+import ray
+
+from actors.catalogue.compacting import worn_segments
+from actors.catalogue.hashing import split_rows
+from actors.catalogue.partitions import commit_catalogue, find_catalogue, settle_rows, write_partition
+from actors.catalogue.rows import LOCATED, PENDING, locate_ids
+from actors.catalogue.sources import save_sources
+from actors.index.kinds import IndexPlan, resolve_plan
+from actors.index.recall import measure_recall
+from actors.index.segment import Segment
+from actors.index.writing import INDEX_FILE, PASSAGES_FILE, VECTORS_FILE
+from actors.opening import linked_folder
+from actors.pieces import Piece, regroup, without_rows
+from actors.storage.commits import CommitRecord, DataFile, read_commits
+from actors.storage.manifests import Manifest, SegmentEntry
+from actors.storage.objects import Store
+from configs.schema import IndexConfig
+from pipelines.embed import Embedding
+from pipelines.index import build_segments, index_facts, mean_detail, segment_names, train_template
+from pipelines.job import Job
+from pipelines.replanning import Changes, as_list
+
+_NONE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A version to publish and how it came about."""
+
+    draft: Manifest
+    built: int
+    """Segments written."""
+    replaced: int
+    """Segments of the newest version that the draft has no more: they were merged, or built anew."""
+    drift: float | None
+    """Growth of the centroid error since training, as a share; none without centroids."""
+    retrained: str
+    """Why the index was trained anew; empty when it was not."""
+
+
+def draft_delta(job: Job, embedding: Embedding, changes: Changes, records: Sequence[CommitRecord]) -> Delta:
+    """Build what the next version needs. Where the passages have drifted from the centroids, build it once more, retrained."""
+    plan, why = plan_index(job, changes.newest, changes.passages)
+    delta = _build(job, embedding, changes, records, plan, why)
+    limit = job.config.reindex.max_drift
+    if not delta.retrained and delta.drift is not None and delta.drift > limit:
+        why = f"the passages lie {delta.drift:.1%} farther from their centroids than at training (reindex.max_drift {limit:.1%})"
+        delta = _build(job, embedding, changes, records, plan, why)
+    return delta
+
+
+def same_index(job: Job, newest: Manifest) -> bool:
+    """Whether a build under today's settings, without any change of the corpus, would leave the version as it is."""
+    plan, why = plan_index(job, newest, newest.rows)
+    if why or plan != IndexPlan(**newest.index["plan"]):
+        return False
+    names = segment_names(job, plan, DataFile(**newest.index["template"]), list(_pieces(job.store, newest).values()))
+    deletions = {name: np.array(rows) for name, rows in newest.deletions.items()}
+    worn = worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, 0)
+    return not worn and names == [entry.segment for entry in newest.segments]
+
+
+def plan_index(job: Job, newest: Manifest, passages: int) -> tuple[IndexPlan, str]:
+    """The index for so many passages, and why it differs from the newest version's; nothing where that one's template serves."""
+    facts, growth = newest.index, job.config.reindex.max_growth
+    planned = facts["rows"]
+    grown = not planned / growth <= passages <= planned * growth
+    plan = resolve_plan(job.config.index, passages if grown else planned, facts["plan"]["dimension"])
+    if plan.factory != facts["plan"]["factory"]:
+        return plan, f"the index is {plan.factory} in place of {facts['plan']['factory']}"
+    return plan, f"the corpus went from {planned:,} to {passages:,} passages since it was planned" if grown else ""
+
+
+def _build(job: Job, embedding: Embedding, changes: Changes, records: Sequence[CommitRecord], plan: IndexPlan, why: str) -> Delta:
+    newest, deletions = changes.newest, changes.deletions()
+    pieces = _pieces(job.store, newest)
+    live = {name: without_rows(some, deletions.get(name, _NONE)) for name, some in pieces.items()}
+    fresh = [Piece(record.files["data"], (), 0, int(record.counts["rows"])) for record in records]
+    template = DataFile(**newest.index["template"])
+    if why:
+        template = train_template(job, embedding, plan, [*chain(*live.values()), *fresh])
+    same = set(segment_names(job, plan, template, list(pieces.values())))
+    more = sum(piece.rows for piece in fresh)
+    same -= worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, more)
+    kept = [entry for entry in newest.segments if entry.segment in same]
+    pool = [piece for name, some in live.items() if name not in same for piece in some]
+    groups = regroup([*pool, *fresh], job.config.index.segment_rows)
+    if plan != IndexPlan(**newest.index["plan"]):
+        kept = _remeasured(job, kept, plan)
+    segments = (*kept, *(build_segments(job, plan, template, groups) if groups else ()))
+    trained = template.sha256 != newest.index["template"]["sha256"]
+    facts = index_facts(plan, template, changes.passages, segments if trained else ())
+    if not trained:
+        facts |= {"centroid_error": newest.index["centroid_error"], "rows": changes.passages if why else newest.index["rows"]}
+    left = {name: rows.tolist() for name, rows in deletions.items() if name in same}
+    sources = save_sources(job.store, changes.sources)
+    draft = Manifest(0, embedding.named, facts, segments, left, newest.version, job.run, 0.0, "", "reindex", sources)
+    base, error = facts["centroid_error"], mean_detail(segments, "centroid_error")
+    drift = error / base - 1 if error is not None and base else None
+    return Delta(draft, len(groups), len(newest.segments) - len(kept), drift, why if trained else "")
+
+
+def _pieces(store: Store, version: Manifest) -> dict[str, list[Piece]]:
+    """By segment, the rows of stored vectors that it was built from."""
+    records = read_commits(store, "segments", [entry.segment for entry in version.segments])
+    return {record.unit: [Piece.parse(plain) for plain in record.details["pieces"]] for record in records}
+
+
+def _remeasured(job: Job, kept: Sequence[SegmentEntry], plan: IndexPlan) -> list[SegmentEntry]:
+    """Segments that stay as they are and will be searched in another way, with the recall that they have then."""
+    measure = ray.remote(_recall).options(num_cpus=1.0, max_retries=job.config.ray.retries)
+    recalls = ray.get([measure.remote(job.store, entry, plan, job.config.index) for entry in kept])
+    return [replace(entry, details={**entry.details, "recall": recall}) for entry, recall in zip(kept, recalls, strict=True)]
+
+
+def _recall(store: Store, entry: SegmentEntry, plan: IndexPlan, config: IndexConfig) -> float | None:
+    segment = Segment.open(linked_folder(store, entry, (INDEX_FILE, PASSAGES_FILE, VECTORS_FILE)), plan)
+    return measure_recall(segment, config.recall_queries, seed=config.seed).recall
+
+
+def write_catalogue(job: Job, changes: Changes, draft: Manifest) -> None:
+    """Commit the catalogue of the version to be, partition by partition, unless it is there."""
+    if find_catalogue(job.store, draft) is not None:
+        return
+    numbers = {entry.segment: number for number, entry in enumerate(draft.segments)}
+    renumbered = np.array([numbers.get(entry.segment, PENDING) for entry in changes.newest.segments], np.int32)
+    parts, before = len(changes.rows), {entry.segment for entry in changes.newest.segments}
+    locate = ray.remote(_locate).options(num_returns=parts, num_cpus=0.5, max_retries=job.config.ray.retries)
+    built = [(number, entry) for number, entry in enumerate(draft.segments) if entry.segment not in before]
+    located = [as_list(locate.remote(job.store, entry, number, parts)) for number, entry in built]
+    settle = ray.remote(_settle).options(num_returns=2, num_cpus=0.5, max_retries=job.config.ray.retries)
+    pairs = [
+        settle.remote(job.store, draft.identity, part, rows, renumbered, *(found[part] for found in located))
+        for part, rows in enumerate(changes.rows)
+    ]
+    files, live = ray.get([pair[0] for pair in pairs]), sum(ray.get([pair[1] for pair in pairs]))
+    if live != draft.rows:
+        raise RuntimeError(f"the catalogue holds {live} passages and the version {draft.rows}")
+    commit_catalogue(job.store, draft.identity, job.run, files, live)
+
+
+def _locate(store: Store, entry: SegmentEntry, number: int, parts: int) -> object:
+    rows = split_rows(locate_ids(store, entry, number), parts)
+    return rows[0] if parts == 1 else tuple(rows)
+
+
+def _settle(store: Store, unit: str, part: int, rows: np.ndarray, renumbered: np.ndarray, *located: np.ndarray) -> tuple[DataFile, int]:
+    settled = settle_rows(rows, np.concatenate([np.zeros(0, LOCATED), *located]), renumbered)
+    return write_partition(store, unit, part, settled), int((settled["segment"] >= 0).sum())

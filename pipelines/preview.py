@@ -1,0 +1,57 @@
+"""What a re-index would do and cost, in lines. Reads the files that changed, and writes nothing."""
+
+from collections.abc import Iterator
+
+from actors.corpus.listing import list_files
+from actors.storage.manifests import Manifest, newest_version
+from actors.storage.objects import open_store
+from configs.schema import Config
+from pipelines.cluster import connected
+from pipelines.delta import plan_index
+from pipelines.embed import Embedding, describe_embedding
+from pipelines.events import EventLog
+from pipelines.job import Job, run_name
+from pipelines.outcome import count_lines
+from pipelines.planning import count_files
+from pipelines.preflight import check_encoder
+from pipelines.progress import Display
+from pipelines.reembedding import count_tokens, once_and_again, plan_intake
+from pipelines.replanning import find_changes
+
+
+def preview(config: Config, display: Display | None = None) -> list[str]:
+    """The plan of `reindex` and its cost. Raises UserError where `reindex` would refuse the corpus."""
+    store, run = open_store(config.store, config.s3), run_name(config)
+    check_encoder(config)
+    with connected(config.ray) as cluster:
+        job = Job(config, store, cluster, run, EventLog(store, f"runs/{run}"), display or Display())
+        embedding, newest = describe_embedding(job), newest_version(store)
+        whole = newest is None or newest.embedding["fingerprint"] != embedding.fingerprint
+        return [*(_whole(job, newest) if newest is None or whole else _delta(job, embedding, newest)), "Nothing was written."]
+
+
+def _whole(job: Job, newest: Manifest | None) -> Iterator[str]:
+    config = job.config
+    files = list_files(config.corpus, config.s3, "corpus")
+    rows = sum(file.rows for file in count_files(files, config.corpus, config.s3, "corpus", config.unit_rows))
+    why = "there is no version yet" if newest is None else f"version {newest.version} has another embedding"
+    yield f"The whole corpus would be embedded, since {why}: {rows:,} rows of {len(files):,} files, {_megabytes(files)}."
+
+
+def _delta(job: Job, embedding: Embedding, newest: Manifest) -> Iterator[str]:
+    changes = find_changes(job, newest)
+    yield f"The corpus as it is now against version {newest.version}:"
+    yield from count_lines(changes.summary)
+    yield f"{_megabytes(changes.read)} of input read."
+    first, _ = once_and_again(changes.wanted)
+    intakes = list(plan_intake(job, embedding, changes.units, first))
+    fresh = sum(len(intake.fresh) for intake in intakes)
+    tokens = count_tokens(job, embedding, intakes)
+    yield f"{fresh:,} texts to embed, {tokens:,} tokens; {len(changes.wanted) - fresh:,} passages find their vectors."
+    _, why = plan_index(job, newest, changes.passages)
+    if why:
+        yield f"The index would be planned anew, from the vectors that are stored: {why}."
+
+
+def _megabytes(files: list) -> str:
+    return f"{sum(file.size for file in files) / 1e6:,.1f} MB"

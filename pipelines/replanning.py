@@ -1,0 +1,242 @@
+"""The corpus as it is now and the newest version in, what has to change out. Reads changed files only, and writes nothing.
+
+Comparing goes partition by partition of the ids' hashes, in tasks: the driver holds what changes, never the corpus.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import ray
+
+from actors.catalogue.hashing import hash_texts, partition_count, split_rows
+from actors.catalogue.partitions import find_catalogue, load_rows
+from actors.catalogue.reconciling import Reconciled, Rules, reconcile
+from actors.catalogue.rows import SCANNED, segment_rows
+from actors.catalogue.scanning import scan_units
+from actors.catalogue.sources import Sources, changed_files, load_sources, moved_places, sources_after
+from actors.corpus.listing import SourceFile, list_files
+from actors.corpus.planning import WorkUnit, group_for_reading, mapping_salt, plan_units
+from actors.corpus.schema import Reject
+from actors.reader import Reader
+from actors.storage.access import explained
+from actors.storage.commits import CommitRecord
+from actors.storage.filesystems import open_filesystem
+from actors.storage.manifests import Manifest, SegmentEntry
+from actors.storage.objects import Store
+from configs.errors import UserError
+from configs.schema import Config
+from pipelines.embed import check_reject_share, reading_operator
+from pipelines.job import Job
+from pipelines.planning import count_files
+
+_SCANNED_AT_ONCE = 16  # units of one task
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a re-index of one version has to do."""
+
+    newest: Manifest
+    sources: Sources
+    """Of the new version."""
+    read: list[SourceFile]
+    """Files that were read."""
+    units: list[WorkUnit]
+    """What they were read in; WANTED rows name these by number."""
+    rows: list[Any]
+    """One reference a partition: ROW, PENDING where a passage has yet to be indexed."""
+    found: list[Reconciled]
+    """The rest of each partition's result; its `rows` are empty."""
+    rows_read: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """WANTED: passages that the index has to take in, in corpus order."""
+        rows = np.concatenate([part.wanted for part in self.found])
+        return rows[np.lexsort((rows["row"], rows["unit"]))]
+
+    @property
+    def passages(self) -> int:
+        """Passages of the new version, those counted that turn out to be rejected when they are embedded."""
+        return self.summary["unchanged"] + sum(len(part.wanted) for part in self.found)
+
+    @property
+    def touched(self) -> np.ndarray:
+        """TOUCHED: every id that changes."""
+        return np.concatenate([part.touched for part in self.found])
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Reconciled.counts over all partitions; files of the new version and those read; rows read and rejected."""
+        found = {name: sum(part.counts[name] for part in self.found) for name in self.found[0].counts}
+        files = {"files": len(self.sources.files), "files_read": len(self.read)}
+        return {**found, **files, "rows_read": self.rows_read, "rejected": len(self.rejects)}
+
+    def deletions(self) -> dict[str, np.ndarray]:
+        """Deleted rows (int64, ascending) of each segment, those of before included."""
+        removed = np.concatenate([part.removed for part in self.found])
+        removed = removed[np.argsort(removed[:, 0], kind="stable")]
+        ends = np.searchsorted(removed[:, 0], np.arange(len(self.newest.segments)), side="right")
+        gone, before = np.split(removed[:, 1], ends)[:-1], self.newest.deletions
+        names = [entry.segment for entry in self.newest.segments]
+        both = {name: np.union1d(rows, before.get(name, [])).astype(np.int64) for name, rows in zip(names, gone, strict=True)}
+        return {name: rows for name, rows in both.items() if len(rows)}
+
+
+def same_input(job: Job, newest: Manifest) -> bool:
+    """Whether the version was made from the files as they are now, and nothing is to be deleted by name."""
+    config, known = job.config, load_sources(job.store, newest.sources)
+    files, upsert = list_files(config.corpus, config.s3, "corpus"), config.reindex.mode == "upsert"
+    return config.reindex.deletions is None and sources_after(known, mapping_salt(config.corpus), files, upsert) == known
+
+
+def find_changes(job: Job, newest: Manifest) -> Changes:
+    """Compare the newest version with the files of the config. Raises UserError on what looks like a broken snapshot."""
+    config, catalogue = job.config, find_catalogue(job.store, newest)
+    # Without its catalogue, a re-indexed version no longer knows which file owns an id: all files are read then.
+    known = load_sources(job.store, newest.sources if catalogue or newest.action == "index" else None)
+    files, mapping = list_files(config.corpus, config.s3, "corpus"), mapping_salt(config.corpus)
+    todo = changed_files(known, mapping, files)
+    search = _Search(job, newest, catalogue, known, sources_after(known, mapping, files, config.reindex.mode == "upsert"))
+    while True:
+        search.read(todo)
+        changes, unread = search.compare()
+        if not unread:
+            _check(config, changes)
+            return changes
+        todo = [file for file in files if file.uri in unread]
+
+
+class _Search:
+    """The comparison, over as many rounds of reading as it takes."""
+
+    def __init__(self, job: Job, newest: Manifest, catalogue: CommitRecord | None, known: Sources, listing: Sources) -> None:
+        self._job, self._newest, self._known, self._listing = job, newest, known, listing
+        self._read: list[SourceFile] = []
+        self._units: list[WorkUnit] = []
+        self._scans: list[Any] = []
+        self._rejects: list[Reject] = []
+        self._rows_read = 0
+        self._parts = 0
+        self._old: list[Any] = []
+        self._catalogue = catalogue
+
+    def read(self, files: Sequence[SourceFile]) -> None:
+        """Scan some files more."""
+        config = self._job.config
+        counted = count_files(files, config.corpus, config.s3, "corpus", config.unit_rows)
+        if not self._parts:
+            self._parts = partition_count(self._newest.rows + sum(file.rows for file in counted))
+            self._old = self._partitions()
+        units = plan_units(counted, config.unit_rows, mapping_salt(config.corpus))
+        reader = reading_operator(config.corpus, self._job, "corpus", self._job.place("")).build()
+        task = _task(self._job, _scan, self._parts + 1)
+        results, positions = [], ray.put(self._listing.positions())
+        for first, some in _batches(units, len(self._units)):
+            results.append(task.remote(reader, some, first, positions, self._parts))
+        self._scans += [result[:-1] for result in results]
+        for rows_read, rejects in ray.get([result[-1] for result in results]):
+            self._rows_read += rows_read
+            self._rejects += rejects
+        self._read += files
+        self._units += units
+
+    def compare(self) -> tuple[Changes, set[str]]:
+        """The changes over all that was read, and the URIs of unchanged files that have to be read too."""
+        moved = moved_places(self._known, self._listing, {file.uri for file in self._read})
+        rules = ray.put(Rules(np.array(moved, np.int32), self._job.config.reindex.mode == "upsert", _doomed(self._job.config)))
+        task = _task(self._job, _compare, 2)
+        pairs = [task.remote(rules, old, *(scan[part] for scan in self._scans)) for part, old in enumerate(self._old)]
+        found = ray.get([pair[1] for pair in pairs])
+        unread = {self._listing.files[place][0] for one in found for place in one.unread}
+        rows = [pair[0] for pair in pairs]
+        return Changes(self._newest, self._listing, self._read, self._units, rows, found, self._rows_read, self._rejects), unread
+
+    def _partitions(self) -> list[Any]:
+        """References to the ROW rows of the newest version: from its catalogue, or from its segments' passages."""
+        store = self._job.store
+        if self._catalogue is not None:
+            load = _task(self._job, load_rows)
+            return [load.remote(store, self._catalogue, part, self._parts) for part in range(self._parts)]
+        hash_ = _task(self._job, _hash_segment, self._parts)
+        positions = ray.put(self._known.positions())
+        deleted = [np.array(self._newest.deletions.get(entry.segment, []), np.int64) for entry in self._newest.segments]
+        hashed = [
+            as_list(hash_.remote(store, entry, number, deleted[number], positions, self._parts))
+            for number, entry in enumerate(self._newest.segments)
+        ]
+        join = _task(self._job, _join)
+        return [join.remote(*parts) for parts in zip(*hashed, strict=True)]
+
+
+def _check(config: Config, changes: Changes) -> None:
+    """Stop on a snapshot that looks like an accident."""
+    counts, newest = changes.summary, changes.newest
+    reasons = Counter(reject.reason.partition(":")[0] for reject in changes.rejects) + Counter({"duplicate id": counts["repeated"]})
+    # Over all rows, as a run over the whole corpus would judge: one bad row is much of a small file and little of a corpus.
+    check_reject_share(changes.rows_read + counts["unread"], reasons, config.corpus, "corpus")
+    share = counts["deleted"] / max(1, newest.rows)
+    if config.reindex.mode == "snapshot" and share > config.reindex.max_deleted_share:
+        raise UserError(
+            f"The corpus lacks {counts['deleted']:,} of the {newest.rows:,} passages of version {newest.version} ({share:.1%}, but "
+            f"reindex.max_deleted_share allows {config.reindex.max_deleted_share:.1%}): mend corpus.path, or raise the share "
+            "if they are to go."
+        )
+    if not changes.passages:
+        raise UserError("Nothing would be left in the index: give a corpus with at least one passage that is not deleted.")
+
+
+def _doomed(config: Config) -> np.ndarray:
+    """Hashes of the ids to delete by name."""
+    uri = config.reindex.deletions
+    if uri is None:
+        return hash_texts([])
+    if config.reindex.mode == "snapshot":
+        raise UserError("reindex.deletions is for mode upsert: in a snapshot, what is missing in the corpus is deleted.")
+    with explained(uri):
+        filesystem, path = open_filesystem(uri, config.s3)
+        lines = filesystem.cat_file(path).decode().splitlines()
+    return hash_texts(line.strip() for line in lines if line.strip())
+
+
+def _batches(units: Sequence[WorkUnit], first: int) -> list[tuple[int, list[WorkUnit]]]:
+    """Units for one task each with the number of the first; units that are read in one pass stay together."""
+    batches: list[tuple[int, list[WorkUnit]]] = []
+    for group in group_for_reading(units):
+        if not batches or len(batches[-1][1]) >= _SCANNED_AT_ONCE:
+            batches.append((first, []))
+        batches[-1][1].extend(group)
+        first += len(group)
+    return batches
+
+
+def _task(job: Job, function: Any, returns: int = 1) -> Any:
+    return ray.remote(function).options(num_returns=returns, num_cpus=0.5, max_retries=job.config.ray.retries)
+
+
+def as_list(returned: Any) -> list[Any]:
+    """What a task with one or several returns gives, as a list."""
+    return returned if isinstance(returned, list) else [returned]
+
+
+def _scan(reader: Reader, units: Sequence[WorkUnit], first: int, positions: dict[str, int], parts: int) -> tuple[Any, ...]:
+    scan = scan_units(reader, units, first, positions)
+    return *split_rows(scan.rows, parts), (scan.rows_read, scan.rejects)
+
+
+def _compare(rules: Rules, old: np.ndarray, *scanned: np.ndarray) -> tuple[np.ndarray, Reconciled]:
+    found = reconcile(old, np.concatenate([np.zeros(0, SCANNED), *scanned]), rules)
+    return found.rows, replace(found, rows=found.rows[:0])
+
+
+def _hash_segment(store: Store, entry: SegmentEntry, number: int, deleted: np.ndarray, positions: dict[str, int], parts: int) -> Any:
+    rows = split_rows(segment_rows(store, entry, number, deleted, positions), parts)
+    return rows[0] if parts == 1 else tuple(rows)
+
+
+def _join(*parts: np.ndarray) -> np.ndarray:
+    return np.concatenate(parts)

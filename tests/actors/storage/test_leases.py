@@ -1,0 +1,67 @@
+"""A lease saves work and decides nothing: it is waited for while it is renewed, and never longer."""
+
+import json
+import threading
+import time
+
+from actors.storage.leases import LEASES, lease
+from actors.storage.manifests import publish
+from tests.actors.storage.test_manifests import draft
+
+
+def nobody(run: str) -> None:
+    raise AssertionError(f"waited for {run}")
+
+
+def test_a_free_version_is_worked_on_at_once_and_the_lease_ends_with_the_work(store):
+    with lease(store, 1, "run", 5, nobody) as alone:
+        assert alone and len(list(store.list(f"{LEASES}/"))) == 1
+    assert not list(store.list(f"{LEASES}/"))
+
+
+def test_the_second_run_waits_and_hears_that_the_version_is_published(store):
+    waited, heard = threading.Event(), []
+
+    def second() -> None:
+        def on_wait(run: str) -> None:
+            heard.append(run)
+            waited.set()
+
+        with lease(store, 1, "second", 60, on_wait) as alone:
+            heard.append(alone)
+
+    thread = threading.Thread(target=second)
+    with lease(store, 1, "first", 60, nobody) as alone:
+        assert alone
+        thread.start()
+        assert waited.wait(20)
+        publish(store, draft("s1"))
+    thread.join(20)
+    assert heard == ["first", False]
+
+
+def test_a_lease_is_renewed_while_its_holder_lives(store):
+    def expires() -> float:
+        return json.loads(store.get(f"{LEASES}/00000001.json"))["expires"]
+
+    with lease(store, 1, "run", 0.6, nobody):
+        first, end = expires(), time.monotonic() + 30
+        while expires() <= first + 0.6 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert expires() > first + 0.6
+
+
+def test_the_lease_of_a_run_that_died_runs_out(store):
+    store.put(f"{LEASES}/00000001.json", json.dumps({"holder": "x", "run": "dead", "expires": time.time() - 1}).encode())
+    with lease(store, 1, "next", 5, nobody) as alone:
+        assert alone
+
+
+def test_a_run_that_fails_gives_its_lease_back(store):
+    try:
+        with lease(store, 1, "run", 60, nobody):
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    with lease(store, 1, "other", 60, nobody) as alone:
+        assert alone
