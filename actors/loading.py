@@ -5,7 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.models.checkpoint import resolve_checkpoint
+from actors.models.checkpoint import ENCODER_KINDS, resolve_checkpoint
+from actors.models.prompt_tokenizer import PromptTokenizer
 from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
 from configs.schema import EncoderConfig, RerankConfig, S3Config
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from actors.models.cross_encoder import CrossEncoder
     from actors.models.encoder import Encoder
     from actors.models.late_interaction import LateInteraction
+    from actors.models.llm_reranker import LlmReranker
 
 
 @lru_cache(maxsize=8)
@@ -85,7 +87,7 @@ class RerankerSpec:
         """The checkpoint on this node."""
         return checkpoint_folder(self.config.model, self.config.revision, self.s3)
 
-    def reranker(self) -> "CrossEncoder | LateInteraction":
+    def reranker(self) -> "CrossEncoder | LlmReranker | LateInteraction":
         """The model on this worker's device."""
         from actors.models import load_reranker
 
@@ -97,15 +99,23 @@ class RerankerSpec:
             precision=self.precision,
             max_length=c.max_length,
             query_max_length=c.query_max_length,
+            prompt=c.prompt,
+            cutoff_layers=c.cutoff_layers,
+            compress_ratio=c.compress_ratio,
+            compress_layers=c.compress_layers,
+            weights=c.weights,
             kind=self.kind,
             batch_tokens=c.batch_tokens,
         )
 
-    def tokenizer(self) -> PairTokenizer | TextTokenizer:
-        """The tokenizer alone, without weights: pieces of pairs for a cross-encoder, whole texts for late interaction."""
+    def tokenizer(self) -> PairTokenizer | PromptTokenizer | TextTokenizer:
+        """The tokenizer alone, without weights: pieces of pairs for a reranker of pairs, whole texts where an encoder ranks."""
+        c = self.config
+        if self.kind in ENCODER_KINDS:
+            return TextTokenizer(self.folder, c.max_length, query_max_length=c.query_max_length)
         if self.kind == "cross_encoder":
-            return PairTokenizer(self.folder, self.config.max_length, self.config.query_max_length)
-        return TextTokenizer(self.folder, self.config.max_length, query_max_length=self.config.query_max_length)
+            return PairTokenizer(self.folder, c.max_length, c.query_max_length)
+        return PromptTokenizer(self.folder, c.max_length, c.query_max_length, c.prompt)
 
 
 def set_threads(threads: int) -> None:

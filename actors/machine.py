@@ -1,4 +1,4 @@
-"""What the machine under this process is: its processor's name and whether it multiplies bf16 matrices in hardware. Linux only, else unknown."""
+"""What processor this is: its name, and whether it multiplies bf16 matrices in hardware. Only Linux tells."""
 
 import platform
 from pathlib import Path

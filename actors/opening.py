@@ -19,7 +19,7 @@ from actors.index.writing import INDEX_FILE, VECTORS_FILE
 from actors.indexer import PASSAGES, SPARSE, TOKENS
 from actors.retrieval import Retrieval, Retriever
 from actors.storage.manifests import SegmentEntry
-from actors.storage.objects import Store
+from actors.storage.objects import Store, private_folder
 from actors.storage.verified import read_verified
 
 RETRIEVER_FILES = {"dense": (), "sparse": inverted_files(SPARSE), "bm25": LEXICAL_FILES}
@@ -50,8 +50,8 @@ def open_retrievers(
 def linked_folder(store: Store, entry: SegmentEntry, names: Collection[str]) -> Path:
     """A folder where those of the segment's files, verified, bear their plain names."""
     files = {name: read_verified(store, file) for name, file in entry.files.items() if name in names}
-    identity = hashlib.sha256(repr(sorted((n, str(p)) for n, p in files.items())).encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir(), f"raytrieve-{os.getuid()}", "segments", f"{entry.segment}-{identity}")
+    identity = hashlib.sha256(repr(sorted((n, str(p)) for n, p in files.items())).encode()).hexdigest()[:32]
+    folder = private_folder(Path(tempfile.gettempdir(), f"raytrieve-{os.getuid()}")) / "segments" / identity
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, path in files.items():
         if not (folder / name).is_symlink():

@@ -81,7 +81,7 @@ class Reorder:
         rows = [_reordered(query) for query in queries.to_pylist()]
         lists = {name: queries.schema.field(name).type for name in queries.column_names if name.startswith("candidate_")}
         lists |= {"candidate_ranks": pa.list_(pa.int32()), "candidate_reranked": pa.list_(pa.float32())}
-        table = queries.drop_columns([name for name in (*lists, "rerank_scores") if name in queries.column_names])
+        table = queries.drop_columns([name for name in (*lists, "rerank_scores", "rerank_layers") if name in queries.column_names])
         for name, kind in lists.items():
             table = table.append_column(name, pa.array([row[name] for row in rows], kind))
         return Parcel(parcel.header, {"passages": table}).pack()
@@ -96,9 +96,13 @@ def _reordered(query: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def _order(query: dict[str, Any]) -> list[int]:
-    """Places of the candidates: those the last reranker scored by score (ties by passage id), then the others as they stood."""
+    """Places of the candidates: those the last reranker scored by score (ties by passage id), then the others as they stood.
+
+    Where it let some go at an early layer, those that came further stand first: scores of different layers do not compare.
+    """
     ids, scores = query["candidate_ids"], query.get("rerank_scores") or []
-    return sorted(range(len(scores)), key=lambda i: (-scores[i], ids[i])) + list(range(len(scores), len(ids)))
+    layers = query.get("rerank_layers") or [0] * len(scores)
+    return sorted(range(len(scores)), key=lambda i: (-layers[i], -scores[i], ids[i])) + list(range(len(scores), len(ids)))
 
 
 def _latest_scores(query: dict[str, Any]) -> list[float | None]:

@@ -1,7 +1,8 @@
 """Tokenised candidates in, scores out: the operator that holds the reranker, on a GPU where Ray gave it one.
 
 In: what `Pairer` makes. Out: table `passages` with `rerank_scores` (list<float32>, the first `depth` candidates of
-each query); the tokens are gone.
+each query) and, where a layerwise reranker has early exits, `rerank_layers` (list<int32>, the layer that gave each score);
+the tokens are gone.
 """
 
 import time
@@ -28,6 +29,7 @@ class Reranker:
     def __init__(self, spec: RerankerSpec, place: Workplace, source: PassageSource, depth: int) -> None:
         self._place, self._source, self._depth = place, source, depth
         self._model: Any = spec.reranker()  # by kind; all but late interaction over stored vectors score token ids
+        self._exits = [(each.layer, each.keep) for each in spec.config.exits]
         self._stored, self._normalize = spec.uses_stored_vectors, spec.config.normalize
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -39,18 +41,26 @@ class Reranker:
         crash_if_told(queries["text"])
         pairs, offsets = _pairs(queries, self._depth)
         tokens = TokenBatch.from_arrow(queries["input_ids"], 0)
-        scores = self._scores(tokens, unique, pairs)
+        scores, layers = self._scores(tokens, unique, pairs)
         column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores, pa.float32()))
         work = {"pairs": len(pairs), "rerank_seconds": time.perf_counter() - started}
         kept = queries.drop_columns(["input_ids"]).append_column("rerank_scores", column)
+        if layers is not None:
+            kept = kept.append_column("rerank_layers", pa.ListArray.from_arrays(pa.array(offsets), pa.array(layers, pa.int32())))
         out = Parcel({**header, "counts": {**header["counts"], **work}}, {"passages": kept, "unique": unique.select(["metadata"])})
         return out.pack()
 
-    def _scores(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
+    def _scores(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scores of pairs, float32 [n], and with early exits the layer that gave each."""
         if self._stored:
-            return self._late(self._model, queries, unique, pairs)
-        scores: np.ndarray = self._model.score_tokens(queries, TokenBatch.from_arrow(unique["input_ids"], 0), pairs, self._normalize)
-        return scores
+            return self._late(self._model, queries, unique, pairs), None
+        passages = TokenBatch.from_arrow(unique["input_ids"], 0)
+        if not self._exits:
+            return self._model.score_tokens(queries, passages, pairs, self._normalize), None
+        from actors.models.exits import score_with_exits
+
+        left = score_with_exits(self._model, queries, passages, pairs, self._exits, self._normalize)
+        return left.scores, left.layers
 
     def _late(self, model: "LateInteraction", queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
         query_vectors = model.token_vectors(queries)

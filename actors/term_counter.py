@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,24 @@ from actors.opening import RETRIEVER_FILES, linked_folder
 from actors.parcels import Parcel
 from actors.reader import Workplace
 from actors.storage.commits import CommitRecord, begin, commit, upload_data
-from actors.storage.manifests import SegmentEntry
+from actors.storage.fingerprints import fingerprint
+from actors.storage.manifests import Manifest
 from actors.storage.objects import new_attempt
+
+STATISTICS = "statistics"
+"""The stage's folder."""
+
+
+def statistics_unit(manifest: Manifest) -> str:
+    """The name of a version's term statistics: they hang on its segments and deletions alone."""
+    return fingerprint([[entry.segment for entry in manifest.segments], manifest.deletions])
 
 
 class TermCounter:
     """Merges the counts of all segments, deleted passages left out. Memory: the vocabulary of the version."""
 
-    def __init__(self, place: Workplace, segments: Sequence[SegmentEntry], deletions: Mapping[str, Sequence[int]]) -> None:
-        self._place, self._segments, self._deletions = place, tuple(segments), dict(deletions)
+    def __init__(self, place: Workplace, manifest: Manifest) -> None:
+        self._place, self._manifest = place, manifest
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
@@ -33,12 +42,11 @@ class TermCounter:
             statistics.save(local)
             file = upload_data(store, self._place.folder, f"{unit}-{attempt}.arrow", local)
         counts: dict[str, float] = {"rows": statistics.passages, "terms": len(statistics.terms)}
-        details = {"segments": [entry.segment for entry in self._segments]}
-        record = CommitRecord(unit, attempt, {"statistics": file}, counts, self._place.run, started, 0.0, details)
+        record = CommitRecord(unit, attempt, {"statistics": file}, counts, self._place.run, started, 0.0)
         winner = commit(store, self._place.folder, record)
         return Parcel({"unit": unit, "counts": winner.counts, "ours": winner.attempt == attempt}).pack()
 
     def _parts(self) -> Iterator[CollectionStatistics]:
-        for entry in self._segments:
+        for entry in self._manifest.segments:
             folder = linked_folder(self._place.store, entry, RETRIEVER_FILES["bm25"])
-            yield CollectionStatistics.of_segment(folder, np.array(sorted(self._deletions.get(entry.segment, [])), np.int64))
+            yield CollectionStatistics.of_segment(folder, np.array(sorted(self._manifest.deletions.get(entry.segment, [])), np.int64))

@@ -1,1 +1,1 @@
-"""Measurements side by side: memory now, speed against peers later. Nothing here is imported by the product or its tests."""
+"""Comparisons with other libraries and with what the machine can do; not tests, and imported by nobody. `python -m benchmarks --help`."""

@@ -172,7 +172,7 @@ class EncoderConfig(Section):
     truncate_dim: int | None = Field(default=None, ge=1)
     """Components kept of each vector, before normalising; for models trained for it (Matryoshka). None keeps all."""
     batch_tokens: int = execution(0, ge=0)
-    """Tokens of one forward pass, padding counted; 0 chooses by device (2,048 on CPU, where activations stay in cache)."""
+    """Tokens of one forward pass; 0 finds the fastest by a probe of under 2 s, once per shape of network and device."""
 
 
 class EmbedConfig(EncoderConfig):
@@ -328,12 +328,12 @@ class RerankConfig(Section):
     """Tokens of a pair (cross-encoder, default 512) or of a passage (late interaction, default the model's)."""
     query_max_length: int | None = Field(default=None, ge=4)
     """Tokens kept of a query; none takes 3/4 of max_length, as FlagEmbedding does."""
-    weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Of the dense, sparse and multi-vector scores (kind m3). Equal, as bge-m3's own code has them."""
+    weights: tuple[float, float, float] | None = None
+    """Of the dense, sparse and multi-vector scores (kind m3); none takes equal ones, as bge-m3's own code does."""
     prompt: str | None = None
     """The question that an LLM reranker answers about each pair; none takes the one it was trained with."""
-    cutoff_layers: tuple[int, ...] = ()
-    """The one layer whose head scores (layerwise, lightweight); none takes the last. Fewer layers are faster."""
+    cutoff_layers: tuple[int, ...] = Field(default=(), max_length=1)
+    """The layer whose head scores (layerwise, lightweight), one only here; none takes the last. Fewer layers are faster."""
     exits: tuple[LayerExit, ...] = ()
     """Early exits of a layerwise reranker, lower layers first: the rows that go on are not computed again."""
     compress_ratio: Literal[1, 2, 4, 8] = 1

@@ -6,11 +6,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
 
+from actors.machine import has_amx
 from configs.errors import UserError
 from configs.schema import PoolConfig, RayConfig
 from pipelines.termination import keep_handler
@@ -96,12 +96,7 @@ def resolve_precision(precision: str, device: str, cluster: Cluster) -> str:
     """The precision class that fingerprints carry: auto is bf16 on GPUs and on CPUs with AMX, else fp32."""
     if precision != "auto":
         return precision
-    return "bf16" if on_gpu(device, cluster) or _has_amx() else "fp32"
-
-
-def _has_amx() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.is_file() and " amx_bf16 " in cpuinfo.read_text()
+    return "bf16" if on_gpu(device, cluster) or has_amx() else "fp32"
 
 
 def pool_threads(pool: PoolConfig) -> int:

@@ -14,6 +14,7 @@ from actors.storage.commits import CommitRecord, read_commits
 from actors.storage.leases import LEASES
 from actors.storage.manifests import Manifest, read_version
 from actors.storage.objects import ObjectInfo, Store, open_store
+from actors.term_counter import STATISTICS, statistics_unit
 from configs.errors import UserError
 from configs.schema import Config
 
@@ -45,6 +46,7 @@ def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
         "segments": {entry.segment for manifest in kept for entry in manifest.segments},
         "quantizers": {manifest.index["template"]["key"] for manifest in kept},
         CATALOGUES: {manifest.identity for manifest in kept},
+        STATISTICS: {statistics_unit(manifest) for manifest in kept},
     }
     sources = {manifest.sources.key for manifest in kept if manifest.sources}
     yield from (item for item in store.list("sources/") if item.key not in sources)

@@ -13,12 +13,14 @@ from actors.rollup import best_documents
 from actors.storage.commits import CommitRecord
 from actors.storage.manifests import Manifest
 from actors.storage.verified import read_verified
+from configs.schema import SearchConfig
 from pipelines.embed import Embedding
 from pipelines.evaluate import judged_ids
 from pipelines.index import mean_detail
 from pipelines.job import Job
 from pipelines.judgements import load_judgements
 from pipelines.rank import prepare, search
+from pipelines.searchers import what_is_missing
 
 _NDCG, _RECALL = "ndcg_at_10", "recall_at_100"
 
@@ -39,11 +41,11 @@ def judge(job: Job, embedding: Embedding, draft: Manifest, newest: Manifest | No
     before, after = _recalls(newest), _recalls(draft)
     qrels = load_judgements(job.config)
     if qrels is not None:
-        versions = [version for version in (draft, newest) if version and version.embedding["fingerprint"] == embedding.fingerprint]
+        versions = [version for version in (draft, newest) if version and _can_answer(version, embedding, job.config.search)]
         fair = _held_by_all(job, qrels, versions)
         measured = [_ndcg(job, embedding, version, fair) for version in versions]
         after |= measured[0]
-        # A newest version under another embedding can not be asked by this model: what it measured of itself must do.
+        # A newest version that can not be asked (under another embedding, without terms) is known by what it measured of itself.
         before |= measured[1] if len(measured) > 1 else {_NDCG: newest.quality[_NDCG]} if newest and _NDCG in newest.quality else {}
     limits = {_RECALL: job.config.reindex.max_recall_drop, _NDCG: job.config.reindex.max_ndcg_drop}
     faults = [
@@ -52,6 +54,10 @@ def judge(job: Job, embedding: Embedding, draft: Manifest, newest: Manifest | No
         if name in before and name in after and before[name] - after[name] > limit
     ]
     return Verdict(before, after, tuple(faults))
+
+
+def _can_answer(version: Manifest, embedding: Embedding, search: SearchConfig) -> bool:
+    return version.embedding["fingerprint"] == embedding.fingerprint and not what_is_missing(version, search)
 
 
 def _recalls(version: Manifest | None) -> dict[str, float]:

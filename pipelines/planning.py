@@ -30,7 +30,7 @@ def plan_input(spec: InputConfig, s3: S3Config, role: str, unit_rows: int, store
     """The units of the corpus or of the queries, in file order. Raises UserError when there is nothing to read."""
     files = list_files(spec, s3, "corpus" if role == "corpus" else "queries")
     key = f"plans/{fingerprint([[[f.uri, f.etag, f.size] for f in files], unit_rows, spec.broken_files])}.json.zst"
-    counted = _load(store, key)
+    counted = _load(store, key, files)
     if counted is None:
         counted = count_files(files, spec, s3, role, unit_rows)
         store.put(key, zstandard.compress(json.dumps([dataclasses.asdict(f) for f in counted]).encode()))
@@ -76,10 +76,12 @@ def _count_chunk(counting: _Counting, files: Sequence[SourceFile]) -> list[FileR
     return counting(files)
 
 
-def _load(store: Store, key: str) -> list[FileRows] | None:
+def _load(store: Store, key: str, files: Sequence[SourceFile]) -> list[FileRows] | None:
     try:
         plain = json.loads(zstandard.decompress(store.get(key)))
     except FileNotFoundError:
         return None
+    if [SourceFile(**f["file"]) for f in plain] != files:
+        return None  # counted in another format, or not by us: a plan says how many rows the listed files have, never what to read
     tuples = ("offsets", "row_groups")
-    return [FileRows(**{**f, "file": SourceFile(**f["file"]), **{name: tuple(f[name]) for name in tuples}}) for f in plain]
+    return [FileRows(**{**f, "file": file, **{name: tuple(f[name]) for name in tuples}}) for f, file in zip(plain, files, strict=True)]

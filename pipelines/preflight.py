@@ -12,6 +12,7 @@ from actors.corpus.planning import Slice, WorkUnit, count_rows, plan_units
 from actors.corpus.reading import read_units
 from actors.evaluation.checks import check_query_ids
 from actors.loading import EncoderSpec, checkpoint_folder
+from actors.models.checkpoint import choose_reranker_kind
 from actors.models.description import CheckpointInfo, read_description
 from actors.models.instructions import effective_instructions
 from configs.errors import UserError
@@ -94,13 +95,12 @@ def check_chunking(config: Config) -> None:
 def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
     """The description of the reranking model, which must fit rerank.kind."""
     info = read_description(_folder("rerank.model", config.model, config.revision, s3))
-    if info.is_classifier and config.kind == "late_interaction":
-        raise UserError(f"rerank.model {config.model} is a cross-encoder: set rerank.kind to auto or cross_encoder.")
-    if not info.is_classifier and config.kind != "late_interaction":
-        raise UserError(
-            f"rerank.model {config.model} is an encoder, not a reranker: give a sequence-classification checkpoint such as "
-            "BAAI/bge-reranker-v2-m3, or set rerank.kind to late_interaction to use it for MaxSim."
-        )
+    try:
+        choose_reranker_kind(info, config.kind)
+    except UserError as error:
+        raise UserError(f"rerank.model: {error}") from error
+    if config.exits and config.kind not in ("auto", "layerwise"):
+        raise UserError(f"rerank.exits is set, but {config.kind} rerankers have one head: use it with a layerwise one, or leave it out.")
     return info
 
 

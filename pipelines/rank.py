@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.candidates import CandidateReader, CandidateWriter
 from actors.loading import RerankerSpec, checkpoint_folder
-from actors.models.checkpoint import checkpoint_digest
+from actors.models.checkpoint import checkpoint_digest, choose_reranker_kind
 from actors.models.instructions import effective_instructions
 from actors.opening import PassageSource
 from actors.pairer import Pairer
@@ -115,7 +115,7 @@ def _judged(job: Job) -> frozenset[str]:
 def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> RerankerSpec:
     """The reranker as workers open it."""
     info = check_reranker(config, job.config.s3)
-    kind = "cross_encoder" if info.is_classifier else "late_interaction"
+    kind = choose_reranker_kind(info, config.kind)
     digest = checkpoint_digest(checkpoint_folder(config.model, config.revision, job.config.s3))
     precision = resolve_precision(config.precision, config.device, job.cluster)
     facts = manifest.embedding

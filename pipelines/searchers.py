@@ -19,8 +19,9 @@ from actors.storage.commits import CommitRecord, DataFile, read_commits
 from actors.storage.fingerprints import fingerprint, semantic_fields
 from actors.storage.manifests import Manifest, SegmentEntry
 from actors.sweeper import Sweeper, SweptHits
-from actors.term_counter import TermCounter
+from actors.term_counter import STATISTICS, TermCounter, statistics_unit
 from configs.errors import UserError
+from configs.schema import SearchConfig
 from pipelines.cluster import Cluster, cores
 from pipelines.embed import finish
 from pipelines.job import Job
@@ -52,23 +53,27 @@ def describe_retrieval(job: Job, manifest: Manifest) -> Retrieval:
 
     Raises UserError when the version lacks what a retriever needs.
     """
-    config = job.config.search
-    for kind in config.retrievers:
-        if not all(set(RETRIEVER_FILES[kind]) <= set(entry.files) for entry in manifest.segments):
-            raise UserError(f"Version {manifest.version} was built without {kind}: run `raytrieve index` with this config first.")
-    languages = {entry.details.get("language") for entry in manifest.segments} - {config.language}
-    if config.language and languages:
-        raise UserError(
-            f"Version {manifest.version} holds terms of the language {languages.pop()}, search.bm25.language is {config.language}: "
-            "run `raytrieve index` with this config first."
-        )
+    config, missing = job.config.search, what_is_missing(manifest, job.config.search)
+    if missing:
+        raise UserError(f"Version {manifest.version} {missing}: run `raytrieve index` with this config first.")
     return Retrieval(index_plan(manifest), config, _count_terms(job, manifest) if config.language else None)
 
 
+def what_is_missing(manifest: Manifest, config: SearchConfig) -> str:
+    """What a version lacks for a retriever; empty when it can answer."""
+    for kind in config.retrievers:
+        if not all(set(RETRIEVER_FILES[kind]) <= set(entry.files) for entry in manifest.segments):
+            return f"was built without {kind}"
+    languages = {entry.details.get("language") for entry in manifest.segments} - {config.language}
+    if config.language and languages:
+        return f"holds terms of the language {languages.pop()}, but search.bm25.language is {config.language}"
+    return ""
+
+
 def _count_terms(job: Job, manifest: Manifest) -> DataFile:
-    place, unit = job.place("statistics"), fingerprint([[entry.segment for entry in manifest.segments], manifest.deletions])
-    arguments = {"place": place, "segments": manifest.segments, "deletions": manifest.deletions}
-    finish(job, Stage("terms", [Operator(TermCounter, arguments, cpus=1.0, tasks=1)], place), [Item((unit,), Parcel({"units": [unit]}))])
+    place, unit = job.place(STATISTICS), statistics_unit(manifest)
+    operator = Operator(TermCounter, {"place": place, "manifest": manifest}, cpus=1.0, tasks=1)
+    finish(job, Stage("terms", [operator], place), [Item((unit,), Parcel({"units": [unit]}))])
     return read_commits(job.store, place.folder, [unit])[0].files["statistics"]
 
 

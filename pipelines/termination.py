@@ -16,6 +16,7 @@ from typing import Any
 TERMINATED = 128 + signal.SIGTERM
 _SENTENCE = b"raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
 _PATIENCE_S = 2.0  # to write the last events and to end Ray; a store that is away must not hold the process until it is killed
+_MOMENT_S = 0.5
 
 _said = threading.Event()
 
@@ -36,9 +37,11 @@ def ending_on_sigterm() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not isinstance(error, Terminated) and not _said.is_set():
+        # 1 and 15 are the statuses of Ray's own handlers; the sentence may come a moment after them.
+        if isinstance(error, SystemExit) and error.code in (1, signal.SIGTERM, TERMINATED):
+            _said.wait(_MOMENT_S)
+        if not _said.is_set():
             raise
-        _said.wait(_PATIENCE_S)
         raise Terminated(TERMINATED) from None
 
 

@@ -68,7 +68,7 @@ class DocumentCutter:
         for unit in self._units(text, 0):
             end += len(unit)
             chosen = crc32(unit.encode()) % self._stride < len(unit)  # as often as the stride says, be the units long or short
-            if chosen and end - start >= self._stride // 4:  # the same unit over and over is no reason for tiny pieces
+            if chosen and end - start >= self._stride // 2:  # the same unit over and over is no reason for tiny pieces
                 yield text[start:end]
                 start = end
         if text[start:].strip():

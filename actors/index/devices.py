@@ -4,7 +4,11 @@ Segments are always stored in their CPU form. A GPU copy only makes the first fe
 scores are always taken again from the stored vectors, so a GPU changes at most which rows a compressed index lets through.
 """
 
+from typing import Any
+
 import faiss
+
+from actors.index.lists import stored_vectors
 
 GPU_FETCH_LIMIT = 2048
 """Most candidates and lists of one GPU search."""
@@ -28,9 +32,20 @@ class GpuIndex:
         if not gpu_available():
             raise RuntimeError("FAISS sees no GPU: install faiss-gpu on a GPU node, or set search.searcher_gpus to 0")
         self.resources = faiss.StandardGpuResources()
-        self.index = faiss.index_cpu_to_gpu(self.resources, 0, index)
+        self.index: Any = _flat_on_torch(index) or faiss.index_cpu_to_gpu(self.resources, 0, index)
         if nprobe:
             faiss.GpuParameterSpace().set_index_parameter(self.index, "nprobe", min(nprobe, GPU_FETCH_LIMIT))
+
+
+def _flat_on_torch(index: faiss.Index) -> Any:
+    """A flat index in bf16 where torch sees the GPU too; else none."""
+    import torch
+
+    if not isinstance(index, faiss.IndexFlat) or not torch.cuda.is_available():
+        return None
+    from actors.index.gpu_flat import GpuFlat
+
+    return GpuFlat(stored_vectors(index))
 
 
 def to_gpu(index: faiss.Index, nprobe: int) -> GpuIndex:

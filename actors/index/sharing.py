@@ -6,6 +6,7 @@ numpy lets go of Python's lock inside its loops, so plain threads share the work
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import faiss
@@ -23,7 +24,7 @@ def shared_out(rows: int) -> Iterator[tuple[list[slice], Each]]:
     """Slices that together cover `rows`, and `each` to work on all of them at once. An exception in any of them is raised."""
     count = max(1, min(faiss.omp_get_max_threads(), rows // _LEAST))
     edges = np.linspace(0, rows, count + 1).astype(int)
-    parts = [slice(int(start), int(stop)) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
     if count == 1:
         yield parts, lambda *arguments: list(map(*arguments))
         return

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from configs.errors import UserError
+
 if TYPE_CHECKING:
     from actors.models.cross_encoder import CrossEncoder
     from actors.models.encoder import Encoder
@@ -40,7 +42,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     `max_length`: tokens with specials; none takes the checkpoint's. `outputs`: dense, multi_vector and, of a bge-m3, sparse.
     `truncate_dim`: components kept of a vector (Matryoshka). `examples`: of the task, for bge-en-icl: mappings of query, response
     and, where it is not the queries' own, instruct. `adapter`: folder of a LoRA adapter saved by peft. `batch_tokens`: tokens of a
-    forward pass, 0 chooses by device. Raises UserError when the model cannot be had or is no encoder that we know.
+    forward pass, 0 finds the fastest. Raises UserError when the model cannot be had or is no encoder that we know.
     """
     from actors.models.checkpoint import resolve_checkpoint
     from actors.models.encoder import Encoder, EncoderOptions
@@ -65,6 +67,7 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     compress_layers: Sequence[int] = (8,),
     head: str = "layer",
     adapter: str | Path | None = None,
+    weights: Sequence[float] | None = None,
     kind: str = "auto",
     batch_tokens: int = 0,
     revision: str | None = None,
@@ -76,7 +79,8 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     and m3 (the mix of all outputs of a bge-m3) take an encoder. `max_length`: tokens of a pair (default 512; LLM rerankers:
     without the prompt) or of a text. `query_max_length`: tokens kept of a query (rerankers: without specials, default 3/4 of
     max_length). `prompt`: an LLM reranker's question. `cutoff_layers`: layers whose heads score (layerwise, lightweight), none
-    takes the last; several give scores [n, layers]. `compress_ratio`, `compress_layers`, `head`: lightweight (llm_families.py).
+    takes the last; several give scores [n, layers]. `compress_ratio`, `compress_layers`, `head`: lightweight (llm_options.py).
+    `weights`: of the dense, sparse and multi-vector scores (m3), none takes equal ones.
     Raises UserError when kind, settings and checkpoint do not fit.
     """
     from actors.models.checkpoint import ENCODER_KINDS, choose_reranker_kind, read_description, resolve_checkpoint
@@ -84,7 +88,8 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     from actors.models.encoded import OUTPUTS
     from actors.models.encoder import Encoder, EncoderOptions
     from actors.models.late_interaction import LateInteraction
-    from actors.models.llm_families import LlmOptions, open_llm_reranker
+    from actors.models.llm_families import open_llm_reranker
+    from actors.models.llm_options import LlmOptions
     from actors.models.m3_reranker import M3Reranker
     from actors.models.precision import place
     from actors.models.prompt_tokenizer import PromptTokenizer
@@ -95,12 +100,14 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     kind = choose_reranker_kind(info, kind)
     cutoffs = (cutoff_layers,) if isinstance(cutoff_layers, int) else tuple(cutoff_layers or ())
     options = LlmOptions(prompt, cutoffs, compress_ratio, tuple(compress_layers), head, Path(adapter) if adapter else None)
-    options.check(folder, kind)
+    options.check(info, kind)
+    if weights is not None and kind != "m3":
+        raise UserError(f"{folder} is used as {kind}, which has no weights to mix: leave them out, or set kind: m3 for a bge-m3.")
     if kind == "cross_encoder":
         return CrossEncoder(folder, PairTokenizer(folder, max_length, query_max_length), placement)
     if kind in ENCODER_KINDS:
         tokenizer = TextTokenizer(folder, max_length, query_max_length=query_max_length)
         if kind == "m3":
-            return M3Reranker(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=OUTPUTS)))
+            return M3Reranker(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=OUTPUTS)), weights or (1.0, 1.0, 1.0))
         return LateInteraction(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=("multi_vector",))))
     return open_llm_reranker(info, kind, PromptTokenizer(folder, max_length, query_max_length, prompt), placement, options)

@@ -17,6 +17,7 @@ from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest, choose_reranker_kind, read_description
 from actors.models.pairs import index_pairs, sigmoid
 from actors.models.precision import Placement
+from actors.models.probing import find_budget
 from actors.models.text_tokenizer import PairTokenizer
 from actors.models.tokens import TokenBatch, check_lengths
 
@@ -28,10 +29,11 @@ class CrossEncoder:
         info = read_description(folder)
         choose_reranker_kind(info, "cross_encoder")
         self.pair_tokenizer, self.folder = pair_tokenizer, folder
-        self.device, self.dtype, self.batch_tokens = placement.device, placement.dtype, placement.batch_tokens
+        self.device, self.dtype = placement.device, placement.dtype
         self._info = info
         tensors = Tensors(folder, self.device, self.dtype)
         self._backbone = Bert(info.config, tensors)
+        self.batch_tokens = find_budget(info, self._backbone, placement)
         self._head = ClassificationHead.take(info.model_type, self._backbone.prefix, tensors)
 
     @cached_property

@@ -97,6 +97,9 @@ def _listing(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     files = {PurePosixPath(name).relative_to(PurePosixPath(path)): {**entry, "name": name} for name, entry in found.items()}
+    astray = next((name for name in files if ".." in name.parts), None)
+    if astray is not None:  # S3 takes it for a name like any other; a disk does not
+        raise UserError(f"{path} holds an object named {str(astray)!r}, which leads out of the model's folder: remove that object.")
     return {str(name): entry for name, entry in files.items() if _wanted(name)}
 
 

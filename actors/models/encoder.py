@@ -21,6 +21,7 @@ from actors.models.description import CheckpointInfo
 from actors.models.encoded import OUTPUTS, EncodedTexts, Parts
 from actors.models.families import POOLINGS
 from actors.models.precision import Placement
+from actors.models.probing import find_budget
 from actors.models.text_tokenizer import TextTokenizer
 from actors.models.tokens import TokenBatch, check_lengths
 from configs.errors import UserError
@@ -51,9 +52,10 @@ class Encoder:
         self.tokenizer, self.folder = tokenizer, folder
         self.pooling = _checked_pooling(info, options.pooling)
         self.normalize, self.outputs = options.normalize, options.outputs
-        self.device, self.dtype, self.batch_tokens = placement.device, placement.dtype, placement.batch_tokens
+        self.device, self.dtype = placement.device, placement.dtype
         self.dimension, self._limit = _checked_dimension(info, options.truncate_dim), info.max_positions
         self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype, options.adapter))
+        self.batch_tokens = find_budget(info, self._backbone, placement)
         self._adapter = options.adapter
         self._m3 = M3Heads.open(folder, info.hidden_size, self.device, self.dtype) if has_m3_heads(folder) else None
         self._check_outputs(options.outputs)

@@ -13,8 +13,8 @@ from actors.models.backbones import Decoder, Packed, Tensors
 from actors.models.backbones.packing import Spans
 from actors.models.description import CheckpointInfo
 from actors.models.lightweight import NO_COMPRESSION, Compression
+from actors.models.llm_options import head_layers
 from actors.models.llm_reranker import soft_capped
-from configs.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,9 @@ class LayerHeads:
     @classmethod
     def take(cls, info: CheckpointInfo, tensors: Tensors) -> "LayerHeads":
         """The heads of a checkpoint. Raises UserError where there are none of one row."""
-        config = info.config
-        if config.get("head_type", "simple") != "simple":
-            raise UserError(f"{info.folder} has heads of type {config['head_type']!r}, which are not supported: use head_type simple.")
-        last = int(config["num_hidden_layers"])
-        layers = range(int(config.get("start_layer", last)), last + 1, int(config.get("layer_sep", 1)))
+        layers = head_layers(info)
         rows = [tensors.take(f"lm_head.{number}.linear_head.weight", (1, info.hidden_size)) for number in range(len(layers))]
-        return cls(torch.cat(rows).float(), layers, float(config.get("final_logit_softcapping") or 0))
+        return cls(torch.cat(rows).float(), layers, float(info.config.get("final_logit_softcapping") or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +99,3 @@ class LayerScorer:
         states = self.decoder.finish(progress.hidden[progress.spans.lasts])
         order = sorted(set(self.layers)) if self.by_position else self.heads.layers
         return self.heads.score(states, order.index(progress.layer))
-
-
-def checked_cutoffs(info: CheckpointInfo, heads: LayerHeads, asked: tuple[int, ...]) -> tuple[int, ...]:
-    """The layers that score, in the order asked; () asks for the last. Raises UserError on one that has no head."""
-    layers = asked or (heads.layers[-1],)
-    if not set(layers) <= set(heads.layers):
-        step = f" in steps of {heads.layers.step}" if heads.layers.step > 1 else ""
-        raise UserError(
-            f"cutoff_layers is {list(layers)}, but {info.folder} scores at layers {heads.layers[0]} to {heads.layers[-1]}{step}: "
-            "choose among these."
-        )
-    return layers

@@ -27,10 +27,8 @@ class PartScores:
     multi_vector: np.ndarray
 
     def mixed(self, weights: Sequence[float]) -> np.ndarray:
-        """Their weighted mean, float32 [n]; `weights`: dense, sparse, multi_vector. Raises UserError unless their sum is above 0."""
+        """Their weighted mean, float32 [n]; `weights`: dense, sparse, multi_vector, of a sum above 0."""
         dense, sparse, multi = weights
-        if min(weights) < 0 or not sum(weights) > 0:
-            raise UserError(f"weights {tuple(weights)} can not be mixed: give three numbers from 0 up, at least one of them above 0.")
         mixed = (dense * self.dense + sparse * self.sparse + multi * self.multi_vector) / sum(weights)
         return mixed.astype(np.float32)
 
@@ -38,9 +36,11 @@ class PartScores:
 class M3Reranker(LateInteraction):
     """bge-m3 as a reranker by all three of its outputs. `weights`: of dense, sparse and multi-vector scores."""
 
-    def __init__(self, encoder: Encoder, weights: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> None:
+    def __init__(self, encoder: Encoder, weights: Sequence[float] = (1.0, 1.0, 1.0)) -> None:
         super().__init__(encoder)
-        self.weights = weights
+        if len(weights) != len(_OUTPUTS) or min(weights) < 0 or not sum(weights) > 0:
+            raise UserError(f"weights {tuple(weights)} can not be mixed: give three numbers from 0 up, at least one of them above 0.")
+        self.weights = tuple(weights)
 
     def compute_score(self, pairs: Sequence[tuple[str, str]], normalize: bool = False) -> np.ndarray:
         """Mixed scores of a list of (query, passage), float32 [n]; with `normalize` their sigmoid."""

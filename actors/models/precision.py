@@ -15,17 +15,19 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where and how a model runs. `batch_tokens`: tokens of one forward pass, padding counted."""
+    """Where and how a model runs. `batch_tokens`: tokens of one forward pass; `automatic`: a usual number of them, which a probe of
+    the network may better."""
 
     device: torch.device
     dtype: torch.dtype
     batch_tokens: int
+    automatic: bool = False
 
 
 def place(device: str = "auto", precision: str = "auto", batch_tokens: int = 0) -> Placement:
-    """Resolve a device, a precision and a token budget (0 chooses by device). Raises UserError on a GPU that is not there."""
+    """Resolve a device, a precision and a token budget (0: the usual one, to be probed). Raises UserError on a GPU that is not there."""
     chosen = pick_device(device)
-    return Placement(chosen, pick_precision(precision, chosen), batch_tokens or default_budget(chosen.type))
+    return Placement(chosen, pick_precision(precision, chosen), batch_tokens or default_budget(chosen.type), not batch_tokens)
 
 
 def pick_device(device: str = "auto") -> torch.device:

@@ -6,7 +6,9 @@ manifest names them. `put_if_absent` is the only operation that decides anything
 
 import hashlib
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Protocol
 
 from configs.errors import UserError
 from configs.schema import S3Config, StoreConfig
+
+_FOREIGN = re.compile(r"://|[\\\x00-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,21 @@ def probe(store: Store, unsafe_single_writer: bool) -> None:
 
 
 def checked_key(key: str) -> str:
-    """The key itself. Raises ValueError when it is absolute or climbs out of the store."""
-    if key.startswith("/") or ".." in key.split("/"):
-        raise ValueError(f"key {key!r} leaves the store")
+    """The key itself. Raises UserError when it is absolute, climbs out of the store or names another place."""
+    if key.startswith("/") or ".." in key.split("/") or _FOREIGN.search(key):
+        raise UserError(
+            f"The object name {key!r} leaves the store, so whatever holds it was not written by a run: remove that record or version."
+        )
     return key
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder in a place that all users of the machine share. Raises UserError where another user could look in or swap it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise UserError(f"{folder} is not a folder of this user alone: remove it, or set TMPDIR to a folder of your own.")
+    return folder
 
 
 def sha256_file(path: Path) -> str:

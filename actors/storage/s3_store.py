@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from actors.storage.access import error_code, explain_access_error, http_status, is_transient
 from actors.storage.filesystems import open_filesystem, split_uri
-from actors.storage.objects import ObjectInfo, checked_key
+from actors.storage.objects import ObjectInfo, checked_key, private_folder
 from configs.errors import UserError
 from configs.schema import S3Config
 
@@ -117,9 +117,7 @@ class S3Store:
 
     def scratch(self) -> Path:
         """See Store."""
-        folder = Path(tempfile.gettempdir(), f"raytrieve-scratch-{os.getuid()}")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return private_folder(Path(tempfile.gettempdir(), f"raytrieve-scratch-{os.getuid()}"))
 
     def _name(self, key: str) -> str:
         return self._prefix + checked_key(key)

@@ -164,6 +164,19 @@ def test_qrels_of_unknown_queries_are_told_with_an_example(refused, inputs):
     assert told.startswith(f"{inputs}/unknown-query.tsv: 1 of 7 judged query ids are not in the queries file (such as 'q999')")
 
 
+def test_passages_longer_than_the_model_reads_are_told_with_the_most_there_can_be(refused):
+    told = refused("corpus.chunking.tokens=9999")
+    assert told.startswith("corpus.chunking.tokens is 9999 but embed.model reads ") and "lower it to" in told
+
+
+def test_qrels_of_documents_for_rankings_of_their_passages_are_told_the_way_out(refused):
+    assert "judges documents, but rankings hold their passages: set search.roll_up to true" in refused("corpus.chunking.tokens=64")
+
+
+def test_a_roll_up_of_whole_documents_is_told_to_be_none(refused):
+    assert "search.roll_up is set, but the passages are whole documents: set corpus.chunking" in refused("search.roll_up=true")
+
+
 @pytest.mark.cluster
 def test_qrels_of_unknown_passages_are_told_with_an_example(complaint, inputs, local_ray):
     *progress, told = complaint(f"queries.qrels={inputs}/unknown-passage.tsv")

@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.storage.objects import open_store
+from actors.term_counter import statistics_unit
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines import run
+from pipelines.collect import collect
 from pipelines.job import run_name
 from pipelines.whole_run import index_only, rerank_only, search_only
 from tests import scifact
@@ -108,8 +110,20 @@ def test_a_version_without_terms_or_with_others_is_refused_with_the_remedy(input
     with pytest.raises(UserError, match="was built without bm25: run `raytrieve index`"):
         search_only(m3_config(inputs, store, name="late"))
     index_only(m3_config(inputs, store))
-    with pytest.raises(UserError, match=r"terms of the language english, search\.bm25\.language is german"):
+    with pytest.raises(UserError, match=r"terms of the language english, but search\.bm25\.language is german"):
         search_only(m3_config(inputs, store, name="german", search={"bm25": {"language": "german"}}))
+
+
+def test_gc_takes_the_term_statistics_that_no_kept_version_needs(finished, inputs, store):
+    config, _ = finished
+    run(m3_config(inputs, store, name="whole", index={"segment_rows": 600}))
+    newest = index_only(config)
+    objects = open_store(config.store, config.s3)
+    counted = {item.key for item in objects.list("statistics/commits/")}
+    needed = f"statistics/commits/{statistics_unit(newest)}.json"
+    assert needed in counted and len(counted) == 2
+    garbage = {item.key for item in collect(config, keep=1, grace_s=0.0, delete=False)}
+    assert counted - garbage == {needed}
 
 
 def test_on_scifact_minilm_and_bm25_together_beat_either(tmp_path, local_ray):

@@ -88,6 +88,7 @@ def _variable_length(
     from torch.nn.attention.varlen import varlen_attn
 
     left = rule.window - 1 if rule.window else -1
+    right = 0 if rule.causal and queries.longest > 1 else -1  # a lone query is a row's last token, which nothing follows
     context: Any = varlen_attn(
         query,
         key,
@@ -97,7 +98,7 @@ def _variable_length(
         queries.longest,
         keys.longest,
         scale=rule.scale,
-        window_size=(left, 0 if rule.causal else -1),
+        window_size=(left, right),
         enable_gqa=query.shape[1] != key.shape[1],
     )
     contexts: torch.Tensor = context.flatten(1)

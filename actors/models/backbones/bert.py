@@ -81,12 +81,17 @@ class Bert:
 
     def __call__(self, packed: Packed, only: Only | None = None) -> torch.Tensor:
         """Last hidden states [T, hidden], or [b, hidden] of the first or last token of each text."""
-        hidden = self._embed(packed)
-        for block in self._blocks[:-1]:
-            hidden = self._all_tokens(block, hidden, packed.spans)
+        hidden = self.run(packed, len(self._blocks) - 1)
         if only is None:
             return self._all_tokens(self._blocks[-1], hidden, packed.spans)
         return self._one_token(self._blocks[-1], hidden, packed.spans, only)
+
+    def run(self, packed: Packed, layers: int) -> torch.Tensor:
+        """States after the first `layers` layers, [T, hidden]."""
+        hidden = self._embed(packed)
+        for block in self._blocks[:layers]:
+            hidden = self._all_tokens(block, hidden, packed.spans)
+        return hidden
 
     def _embed(self, packed: Packed) -> torch.Tensor:
         hidden = functional.embedding(packed.ids, self._words) + functional.embedding(packed.spans.positions, self._positions)

@@ -92,6 +92,7 @@ class Decoder:
         self.hidden_size, self.layers = shape.hidden_size, shape.layers
         self.prefix = prefix = tensors.prefix("embed_tokens.weight")
         self.words = tensors.take(f"{prefix}embed_tokens.weight", (int(config["vocab_size"]), shape.hidden_size))
+        self._embed_scale = float(torch.tensor(shape.embed_scale, dtype=tensors.dtype))  # rounded as in training: Gemma's 55.43 is 55.5
         self._act = activation(shape.act)
         self._rotary = Rotary(shape.head_dim, shape.theta, tensors.device, tensors.dtype)
         self._blocks = [_take_block(tensors, f"{prefix}layers.{i}.", shape, i) for i in range(shape.layers)]
@@ -104,7 +105,7 @@ class Decoder:
     def embed(self, packed: Packed) -> torch.Tensor:
         """The states that enter the first layer, [T, hidden]."""
         hidden = functional.embedding(packed.ids, self.words)
-        return hidden * self.shape.embed_scale if self.shape.embed_scale != 1 else hidden
+        return hidden * self._embed_scale if self.shape.embed_scale != 1 else hidden
 
     def run(self, hidden: torch.Tensor, spans: Spans, layers: range, last_only: bool = False) -> torch.Tensor:
         """States [T, hidden] through some blocks; with `last_only`, the last of them computes [b, hidden] of each text's last token alone.

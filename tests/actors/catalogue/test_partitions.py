@@ -11,7 +11,7 @@ from tests.actors.catalogue.conftest import Made
 
 def made_rows(count: int) -> np.ndarray:
     rows = np.zeros(count, ROW)
-    for number, name in enumerate(("id", "content", "embedding", "metadata")):
+    for name in ("id", "content", "embedding", "metadata"):
         rows[name] = hash_texts(f"{name} {i}" for i in range(count))
     rows["file"], rows["segment"], rows["row"] = np.arange(count) % 3, np.arange(count) % 5, np.arange(count)
     return rows

@@ -31,7 +31,7 @@ class World:
     """A corpus, the index that follows it, and the catalogue between them."""
 
     files: dict[str, File] = field(default_factory=dict)
-    known: Sources = Sources("", ())
+    known: Sources = field(default_factory=lambda: Sources("", ()))
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, ROW))
     segments: list[list[tuple[str, Passage]]] = field(default_factory=list)
     deleted: set[tuple[int, int]] = field(default_factory=set)
@@ -117,7 +117,9 @@ def world_of(**files: dict[str, str]) -> World:
 
 
 def edit(world: World, uri: str, **passages: str) -> None:
-    world.files[uri] = File([(name, (text, "{}")) for name, text in passages.items()], world.files[uri].tag + 1 if uri in world.files else 0)
+    world.files[uri] = File(
+        [(name, (text, "{}")) for name, text in passages.items()], world.files[uri].tag + 1 if uri in world.files else 0
+    )
 
 
 def random_file(rng: random.Random, tag: int) -> File:

@@ -1,12 +1,13 @@
 """The blocked product against a plain sort."""
 
+import faiss
 import numpy as np
 import pytest
 
 from actors.index.scanning import scan
 
 
-@pytest.mark.parametrize("rows", [5, 8192, 20_000])
+@pytest.mark.parametrize("rows", [5, 512, 5000, 20_000])
 @pytest.mark.parametrize("ascending", [False, True])
 def test_the_scan_finds_the_best_of_all_blocks_without_the_deleted_ones(rows, ascending):
     rng = np.random.default_rng(rows)
@@ -26,3 +27,18 @@ def test_the_scan_finds_the_best_of_all_blocks_without_the_deleted_ones(rows, as
 def test_fewer_live_rows_than_asked_are_padded():
     scores, rows = scan(np.ones((1, 2), np.float32), np.ones((4, 2), np.float32), 6, np.array([1, 2]))
     assert sorted(rows[0][:2]) == [0, 3] and (rows[0][2:] == -1).all() and np.isneginf(scores[0][2:]).all()
+
+
+def test_threads_and_equal_rows_do_not_change_what_is_found():
+    rng = np.random.default_rng(1)
+    vectors = np.repeat(rng.standard_normal((40, 8), dtype=np.float32), 200, axis=0)
+    queries, none = rng.standard_normal((70, 8), dtype=np.float32), np.zeros(0, np.int64)
+    alone, _ = scan(queries, vectors, 300, none)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        shared, rows = scan(queries, vectors, 300, none)
+    finally:
+        faiss.omp_set_num_threads(threads)
+    assert (shared == alone).all() and all(len(set(row)) == 300 for row in rows.tolist())
+    assert alone == pytest.approx(-np.sort(-(queries @ vectors.T), axis=1)[:, :300], abs=1e-5)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from actors.models import load_encoder
-from actors.models.m3_reranker import M3Reranker, PartScores
+from actors.models import load_encoder, load_reranker
+from actors.models.m3_reranker import PartScores
 from configs.errors import UserError
 
 PARITY = Path(__file__).parents[2] / "data" / "parity"
@@ -47,19 +47,17 @@ def test_all_three_outputs_are_the_references(case, texts, settings):
 
 
 @pytest.mark.parametrize(
-    ("case", "weights", "settings"), [("compute_score", (1, 1, 1), {}), ("compute_score_weights", (0.4, 0.2, 0.4), {})]
+    ("case", "settings"),
+    [("compute_score", {}), ("compute_score_weights", {"weights": (0.4, 0.2, 0.4), "max_length": 24, "query_max_length": 16})],
 )
-def test_pair_scores_and_their_mix_are_the_references(case, weights, settings):
-    expected = REFERENCE[f"M3/{case}"]
-    encoder = m3(max_length=24) if case.endswith("weights") else m3()
-    pairs = [tuple(pair) for pair in INPUTS["pairs"]]
-    parts = M3Reranker(encoder, weights).part_scores(pairs)
-    if case == "compute_score":
-        near(parts.dense, expected["dense"])
-        near(parts.sparse, expected["sparse"])
-        near(parts.multi_vector, expected["colbert"])
-        near(parts.mixed(weights), expected["colbert+sparse+dense"])
-    np.testing.assert_allclose(M3Reranker(encoder, weights).compute_score(pairs), parts.mixed(weights), atol=1e-6)
+def test_pair_scores_and_their_mix_are_the_references(case, settings):
+    expected, pairs = REFERENCE[f"M3/{case}"], [tuple(pair) for pair in INPUTS["pairs"]]
+    reranker = load_reranker(MODEL, device="cpu", precision="fp32", kind="m3", **settings)
+    parts = reranker.part_scores(pairs)
+    near(parts.dense, expected["dense"])
+    near(parts.sparse, expected["sparse"])
+    near(parts.multi_vector, expected["colbert"])
+    near(reranker.compute_score(pairs), expected["colbert+sparse+dense"])
 
 
 def test_order_and_batches_change_nothing():
@@ -85,8 +83,9 @@ def test_a_repeated_token_keeps_its_greatest_weight_and_special_tokens_have_none
 def test_a_mix_of_one_part_is_that_part_and_no_weight_at_all_is_refused():
     parts = PartScores(*(np.array([float(i)], np.float32) for i in (1, 2, 3)))
     assert parts.mixed((0, 1, 0)) == 2 and parts.mixed((1, 1, 2)) == pytest.approx(9 / 4)
-    with pytest.raises(UserError, match="at least one of them above 0"):
-        parts.mixed((0, 0, 0))
+    for weights in ((0, 0, 0), (1, -1, 1), (1, 1)):
+        with pytest.raises(UserError, match="at least one of them above 0"):
+            load_reranker(MODEL, kind="m3", weights=weights)
 
 
 def test_truncated_vectors_are_the_beginning_renormalised():

@@ -1,0 +1,65 @@
+"""A reranker's kind and its settings in, the layers that score out, or one sentence on what does not fit: without torch or weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+
+from actors.models.description import CheckpointInfo
+from configs.errors import UserError
+
+HEADS = ("layer", "position")
+_TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "llm": ("prompt", "adapter"),
+        "layerwise": ("prompt", "adapter", "cutoff_layers"),
+        "lightweight": ("prompt", "adapter", "cutoff_layers", "compress_ratio", "compress_layers", "head"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LlmOptions:
+    """`prompt`: the question at the end, none takes the model's own. `cutoff_layers`: whose heads score, () takes the last.
+    `compress_ratio`: passage tokens that become one before the blocks `compress_layers`. `head`: each layer's own (layer), or by
+    position in the list as the reference has it. `adapter`: a peft folder."""
+
+    prompt: str | None = None
+    cutoff_layers: tuple[int, ...] = ()
+    compress_ratio: int = 1
+    compress_layers: tuple[int, ...] = (8,)
+    head: str = "layer"
+    adapter: Path | None = None
+
+    def check(self, info: CheckpointInfo, kind: str) -> None:
+        """Raise UserError on a setting that this kind of reranker does not have, or on a value that it can not have."""
+        for field in fields(self):
+            if getattr(self, field.name) != field.default and field.name not in _TAKES.get(kind, ()):
+                having = [known for known, names in _TAKES.items() if field.name in names]
+                raise UserError(f"{info.folder} is used as {kind}, which has no {field.name}, only {', '.join(having)} have: leave it out.")
+        if self.compress_ratio < 1:
+            raise UserError(f"compress_ratio is {self.compress_ratio}: give 1 for no compression, or 2, 4 or 8.")
+        if self.head not in HEADS:
+            raise UserError(f"head {self.head!r} is unknown: use {' or '.join(HEADS)}.")
+        if self.cutoff_layers:
+            self.scoring_layers(info)
+
+    def scoring_layers(self, info: CheckpointInfo) -> tuple[int, ...]:
+        """The layers that score, in the order asked. Raises UserError on one that has no head."""
+        known = head_layers(info)
+        layers = self.cutoff_layers or (known[-1],)
+        if not set(layers) <= set(known):
+            step = f" in steps of {known.step}" if known.step > 1 else ""
+            raise UserError(
+                f"cutoff_layers is {list(layers)}, but {info.folder} scores at layers {known[0]} to {known[-1]}{step}: choose among these."
+            )
+        return layers
+
+
+def head_layers(info: CheckpointInfo) -> range:
+    """The layers that have a head of their own, by config.json. Raises UserError where heads are of more than one row."""
+    config = info.config
+    if config.get("head_type", "simple") != "simple":
+        raise UserError(f"{info.folder} has heads of type {config['head_type']!r}, which are not supported: use head_type simple.")
+    last = int(config["num_hidden_layers"])
+    return range(int(config.get("start_layer", last)), last + 1, int(config.get("layer_sep", 1)))

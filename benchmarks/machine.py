@@ -1,0 +1,57 @@
+"""The machine under a comparison: what it is, and how fast it multiplies bare matrices, measured in the same run."""
+
+import os
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from actors.machine import cpu_name, has_amx
+from actors.models.precision import pick_device
+from benchmarks.timing import Contestant
+
+_PACKAGES = ("torch", "numpy", "faiss-cpu", "ray", "sentence-transformers", "transformers", "FlagEmbedding", "onnxruntime", "openvino", "nncf")
+_ROWS, _SECONDS = 2048, 0.3
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores of this process, AMX, device, threads and versions of what is compared."""
+    device = pick_device()
+    return {
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "amx": has_amx(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bf16 is computed in hardware; where it is not, it is slower than fp32 by far."""
+    return device.type == "cuda" or has_amx()
+
+
+def bare_matmul(name: str, width: int, inner: int) -> Contestant:
+    """Products [2048, width] x [width, inner] of `name` (fp32 or bf16) and nothing else, about 0.3 s of them."""
+    device, dtype = pick_device(), {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+    left, right = torch.randn(_ROWS, width, device=device, dtype=dtype), torch.randn(width, inner, device=device, dtype=dtype)
+
+    def products(count: int) -> float:
+        for _ in range(count):
+            result = left @ right
+        return float(result[0, 0])  # waits for the device
+
+    products(1)
+    started = time.perf_counter()
+    products(1)
+    count = max(1, int(_SECONDS / (time.perf_counter() - started)))
+    return Contestant(f"bare {name} matmul", lambda: products(count), count * 2 * _ROWS * width * inner / 1e12, "TFLOP")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

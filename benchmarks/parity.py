@@ -1,0 +1,56 @@
+"""Results of two ways to do the same work in; a refusal out where they differ. No figure is shown of work that was not the same."""
+
+import numpy as np
+
+VECTOR_ERROR = 1e-5
+"""Of any component of fp32 vectors of length 1."""
+
+COSINE = 0.9995
+"""Of bf16 vectors with fp32 ones, the worst pair."""
+
+SCORE_ERROR = {"fp32": 1e-3, "bf16": 2e-2}
+"""Of a reranker's logits."""
+
+TIE = 1e-6
+
+
+class NotTheSame(Exception):
+    """Two contestants do not compute the same."""
+
+
+def check_vectors(name: str, vectors: np.ndarray, reference: np.ndarray, precision: str) -> dict[str, float]:
+    """How far vectors [n, d] are from fp32 ones. Raises NotTheSame past the gate of their precision; int8 has none."""
+    if vectors.shape != reference.shape:
+        raise NotTheSame(f"{name}: vectors {vectors.shape}, but the reference has {reference.shape}")
+    error = float(np.abs(vectors - reference).max(initial=0))
+    cosines = np.einsum("ij,ij->i", vectors, reference) / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference, axis=1))
+    cosine = float(cosines.min(initial=1))
+    if precision == "fp32" and not error <= VECTOR_ERROR:
+        raise NotTheSame(f"{name}: a component is off by {error:.1e}, more than {VECTOR_ERROR:.0e}")
+    if precision == "bf16" and not cosine >= COSINE:
+        raise NotTheSame(f"{name}: a vector has cosine {cosine:.5f} with the fp32 one, less than {COSINE}")
+    return {"max_error": error, "min_cosine": cosine}
+
+
+def check_scores(name: str, scores: np.ndarray, reference: np.ndarray, precision: str) -> dict[str, float]:
+    """How far scores [n] are from fp32 ones. Raises NotTheSame past the gate."""
+    if scores.shape != reference.shape:
+        raise NotTheSame(f"{name}: {scores.shape} scores, but the reference has {reference.shape}")
+    error = float(np.abs(scores - reference).max(initial=0))
+    if not error <= SCORE_ERROR[precision]:
+        raise NotTheSame(f"{name}: a score is off by {error:.1e}, more than {SCORE_ERROR[precision]:.0e}")
+    return {"max_error": error}
+
+
+def check_hits(rows: np.ndarray, reference: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> dict[str, float]:
+    """Recall of `rows` against the `reference` rows (both [n, k]), equal scores counted as found. Raises NotTheSame below 1."""
+    missed = 0
+    for query, found, wanted in zip(queries.astype(np.float64), rows, reference, strict=True):
+        lost = np.setdiff1d(wanted, found)
+        if len(lost):
+            least = (vectors[found].astype(np.float64) @ query).min()
+            missed += int((vectors[lost].astype(np.float64) @ query > least + TIE).sum())
+    recall = 1 - missed / reference.size
+    if missed:
+        raise NotTheSame(f"recall@{reference.shape[1]} is {recall:.6f}: {missed} of {reference.size} rows are missing")
+    return {"recall": recall}

@@ -1,0 +1,330 @@
+"""A corpus that changes, and the index that follows it: real Ray, real model, real FAISS, on the disk."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from actors.index.kinds import IndexPlan
+from actors.loading import EncoderSpec
+from actors.retrieval import Retrieval
+from actors.searcher import Searcher
+from actors.storage.local_store import LocalStore
+from actors.storage.manifests import newest_version, read_version, version_numbers
+from configs.errors import UserError
+from configs.schema import Config, S3Config, SearchConfig
+from pipelines import run
+from pipelines.preview import preview
+from pipelines.reindex import reindex
+from pipelines.verify import verify
+from pipelines.versions import difference_lines, rollback
+from tests.jobs import ROOT, command, environment, make_corpus, tiny_settings, write_config
+
+pytestmark = pytest.mark.cluster
+FILES, ROWS = 6, 60
+IVF = {"kind": "ivf_flat", "nlist": 8, "nprobe": 8}
+
+
+class Corpus:
+    """Six Parquet files that a test may change: what it changes is undone after it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._saved = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+    def rows(self, number: int) -> list[dict[str, Any]]:
+        return pq.read_table(self.folder / f"{number}.parquet").to_pylist()
+
+    def write(self, number: int, rows: list[dict[str, Any]]) -> None:
+        pq.write_table(pa.Table.from_pylist(rows), self.folder / f"{number}.parquet", row_group_size=100)
+
+    def spoil(self, number: int) -> None:
+        """Other bytes under the same size and time: whoever opens the file fails."""
+        path = self.folder / f"{number}.parquet"
+        status = path.stat()
+        path.write_bytes(b"x" * status.st_size)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def restore(self, but: int | None = None) -> None:
+        for path in set(self.folder.iterdir()) - self._saved.keys():
+            path.unlink()
+        for path, (data, modified) in self._saved.items():
+            if path.stem != str(but):
+                path.write_bytes(data)
+                os.utime(path, ns=(modified, modified))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    make_corpus(folder, FILES * ROWS, queries=8)
+    rows = pq.read_table(folder / "corpus.parquet").to_pylist()
+    (folder / "corpus").mkdir()
+    for number in range(FILES):
+        table = pa.Table.from_pylist(rows[number * ROWS : (number + 1) * ROWS])
+        pq.write_table(table, folder / "corpus" / f"{number}.parquet", row_group_size=100)
+    return folder
+
+
+@pytest.fixture
+def corpus(inputs: Path) -> Iterator[Corpus]:
+    files = Corpus(inputs / "corpus")
+    yield files
+    files.restore()
+
+
+def settings(inputs: Path, store: Path, queries: bool = False, **sections: Any) -> dict[str, Any]:
+    """Flat, three full segments; without queries nothing is searched, so that no test pays for it that does not look at it."""
+    corpus = {"path": str(inputs / "corpus"), "columns": {"metadata": ["year"]}}
+    index = {"segment_rows": 120, **sections.pop("index", {})}
+    asked = {"search": {"top_k": 50}} if queries else {"queries": None}
+    return tiny_settings(inputs, store, **{"corpus": corpus, "index": index, "rerank": None, **asked, **sections})
+
+
+@pytest.fixture(scope="module")
+def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+    store = tmp_path_factory.mktemp("store")
+    run(configured(inputs, store))
+    return store
+
+
+def configured(inputs: Path, store: Path, **sections: Any) -> Config:
+    from configs.load import build_config
+
+    return build_config(settings(inputs, store, **sections), "test")
+
+
+@pytest.fixture
+def store(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the store with version 1, to go on from."""
+    return Path(shutil.copytree(finished, tmp_path / "store"))
+
+
+def objects(store: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file() and ".scratch" not in path.parts}
+
+
+def embedded(store: Path) -> dict[str, float]:
+    """Unit of vectors -> tokens embedded in it."""
+    records = [json.loads(path.read_text()) for path in store.glob("vectors/*/commits/*.json")]
+    return {record["unit"]: record["counts"].get("tokens", 0) for record in records}
+
+
+def tokens_of(config: Config, texts: list[str]) -> int:
+    return len(EncoderSpec(config.embed, "fp32", S3Config()).tokenizer().passages(texts).values)
+
+
+def live(store: Path) -> dict[str, str]:
+    """Id -> text of the newest version, read as another tool would."""
+    objects_, found = LocalStore(store), {}
+    newest = newest_version(objects_)
+    assert newest is not None
+    for entry in newest.segments:
+        rows = pa.ipc.open_file(pa.BufferReader(objects_.get(entry.files["passages.arrow"].key))).read_all().to_pylist()
+        gone = set(newest.deletions.get(entry.segment, []))
+        found.update({row["id"]: row["text"] for number, row in enumerate(rows) if number not in gone})
+    assert len(found) == newest.rows
+    return found
+
+
+def hits(store: Path) -> tuple[list[list[str]], bytes]:
+    """Ids and score bits that 20 made queries find in the newest version, through the worker that every search uses."""
+    objects_ = LocalStore(store)
+    newest = newest_version(objects_)
+    assert newest is not None
+    retrieval = Retrieval(IndexPlan(**newest.index["plan"]), SearchConfig())
+    searcher = Searcher(objects_, dict(enumerate(newest.segments)), retrieval, newest.deletions, 1)
+    queries = np.random.default_rng(0).standard_normal((20, retrieval.plan.dimension)).astype(np.float32)
+    found = searcher.search({"dense": queries}, 50)["dense"]
+    return found.ids.tolist(), found.scores.tobytes()
+
+
+def test_only_what_changed_is_read_and_embedded_and_the_rankings_are_those_of_a_rebuilt_index(inputs, corpus, store, tmp_path):
+    config = configured(inputs, store, queries=True)
+    rows = corpus.rows(1)
+    rows[3]["text"] = "a panda that nobody has heard of"
+    rows[4]["year"] = 2020
+    rows[5]["_id"] = "renamed"
+    del rows[7:9]
+    rows += [{"_id": f"twin{i}", "text": "two new passages with the same text", "year": i} for i in range(2)]
+    corpus.write(1, rows)
+    for number in (0, 2, 3, 4, 5):
+        corpus.spoil(number)
+
+    before, units = objects(store), embedded(store)
+    planned = preview(config)
+    assert objects(store) == before, "a dry run writes nothing"
+    new = tokens_of(config, ["a panda that nobody has heard of", "two new passages with the same text"])
+    assert "3 added, 1 edited, 1 restated, 3 deleted, 355 unchanged." in planned
+    assert "1 of 6 files read, 60 rows." in planned
+    assert f"2 texts to embed, {new} tokens; 3 passages find their vectors." in planned
+
+    done = reindex(config)
+    assert done.manifest.version == 2 and done.manifest.rows == 360 and done.tokens == new
+    assert sum(tokens for unit, tokens in embedded(store).items() if unit not in units) == new, "tokens embedded / tokens changed = 1.00"
+    first = read_version(LocalStore(store), 1)
+    assert [entry.segment for entry in done.manifest.segments[:3]] == [entry.segment for entry in first.segments]
+    assert done.verdict is not None and done.verdict.after["ndcg_at_10"] > 0 and done.verdict.faults == ()
+    assert verify(config).faults == ()
+
+    again = reindex(config)
+    assert again.lines() == ["Nothing changed: version 2 holds the corpus, 360 passages in 4 segments."]
+
+    corpus.restore(but=1)
+    assert run(config).document["version"] == 2, "a run takes the version that is up to date"
+    assert version_numbers(LocalStore(store)) == [1, 2]
+    run(configured(inputs, tmp_path / "rebuilt"))
+    assert hits(store) == hits(tmp_path / "rebuilt")
+    assert live(store) == live(tmp_path / "rebuilt")
+
+
+def test_a_snapshot_that_lost_much_stops_the_run_and_leaves_everything_as_it_was(inputs, corpus, store):
+    config = configured(inputs, store)
+    for number in (0, 1):
+        (corpus.folder / f"{number}.parquet").unlink()
+    with pytest.raises(UserError, match=r"The corpus lacks 120 of the 360 passages of version 1 \(33.3%, .* allows 20.0%\)"):
+        reindex(config)
+    corpus.write(0, [])
+    with pytest.raises(UserError, match="lacks 120 of the 360"):
+        reindex(config)
+    for number in range(FILES):
+        (corpus.folder / f"{number}.parquet").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="is an empty folder"):
+        reindex(config)
+    assert version_numbers(LocalStore(store)) == [1]
+
+
+def test_holes_and_small_segments_are_merged_from_stored_vectors_with_the_same_hits(inputs, corpus, store):
+    for number in (0, 3):
+        corpus.write(number, corpus.rows(number)[20:])
+    loose = reindex(configured(inputs, store, reindex={"hollow_share": 1.0}))
+    assert loose.manifest.rows == 320 and sum(map(len, loose.manifest.deletions.values())) == 40
+    config = configured(inputs, store, reindex={"hollow_share": 0.1})
+    before, units = hits(store), embedded(store)
+    merged = reindex(config)
+    assert merged.manifest.version == 3 and merged.manifest.deletions == {} and merged.delta is not None
+    assert (merged.delta.replaced, merged.delta.built, merged.tokens) == (2, 2, 0) and embedded(store) == units
+    assert hits(store) == before
+    assert verify(config).faults == ()
+
+
+def test_an_upsert_changes_what_it_names_and_a_snapshot_makes_the_files_the_truth_again(inputs, corpus, store, tmp_path):
+    texts = live(store)
+    known = texts["p00100"]
+    upserts = [{"_id": "p00000", "text": known, "year": 1}, {"_id": "added", "text": known, "year": 2}]
+    pq.write_table(pa.Table.from_pylist(upserts), tmp_path / "batch.parquet")
+    (tmp_path / "gone.txt").write_text("p00001\np00002\n\nunheard of\n")
+    section = {"mode": "upsert", "deletions": str(tmp_path / "gone.txt")}
+    batch = configured(inputs, store, reindex=section)
+    batch = batch.model_copy(update={"corpus": batch.corpus.model_copy(update={"path": (str(tmp_path / "batch.parquet"),)})})
+    done = reindex(batch)
+    expected = {name: text for name, text in texts.items() if name not in ("p00001", "p00002")} | {"p00000": known, "added": known}
+    assert live(store) == expected and done.tokens == 0 and done.recalled == 2
+    assert reindex(batch).manifest.version == done.manifest.version, "the same again changes nothing"
+    back = reindex(configured(inputs, store))
+    assert live(store) == texts and back.tokens == 0
+    assert verify(configured(inputs, store)).faults == ()
+
+
+def test_deletions_by_name_are_for_upserts(inputs, corpus, store, tmp_path):
+    (tmp_path / "gone.txt").write_text("p00001\n")
+    with pytest.raises(UserError, match="in a snapshot, what is missing in the corpus is deleted"):
+        reindex(configured(inputs, store, reindex={"deletions": str(tmp_path / "gone.txt")}))
+
+
+def test_another_index_is_built_from_the_stored_vectors_and_published_only_if_it_is_good_enough(inputs, corpus, store):
+    units = embedded(store)
+    bad = configured(inputs, store, index={**IVF, "nlist": 24, "nprobe": 1, "recall_queries": 40})
+    with pytest.raises(UserError, match=r"The new version was not published: recall_at_100 fell from 1.0000 to 0\.\d+, by more than 0.01"):
+        reindex(bad)
+    (report,) = (json.loads(path.read_text()) for path in store.glob("runs/*/reindex/unpublished.json"))
+    assert report["gate"]["faults"] and report["manifest"]["index"]["plan"]["factory"] == "IVF24,Flat"
+    assert version_numbers(LocalStore(store)) == [1]
+    good = reindex(configured(inputs, store, index=IVF))
+    assert good.manifest.version == 2 and good.manifest.index["plan"]["factory"] == "IVF8,Flat" and good.delta is not None
+    assert good.delta.retrained == "the index is IVF8,Flat in place of Flat" and embedded(store) == units
+    narrower = reindex(configured(inputs, store, index={**IVF, "nprobe": 5}, reindex={"max_recall_drop": 1}))
+    assert narrower.delta is not None and narrower.delta.built == 0, "another nprobe is another way to search the same segments"
+    recalls = [entry.details["recall"] for entry in narrower.manifest.segments]
+    assert max(recalls) < 1, "and its recall is measured as it will be searched"
+
+
+def test_a_corpus_that_drifts_from_its_centroids_gets_new_ones(inputs, corpus, store):
+    config = configured(inputs, store, index=IVF, reindex={"max_drift": 0.02, "max_recall_drop": 1})
+    first = reindex(config)
+    corpus.write(6, [{"_id": f"odd{i}", "text": f"{i} ! ? {'zx ' * (i % 7)}", "year": 1} for i in range(60)])
+    second = reindex(config)
+    assert second.delta is not None and "farther from their centroids than at training" in second.delta.retrained
+    assert second.manifest.index["template"] != first.manifest.index["template"] and second.manifest.rows == 420
+    assert not {e.segment for e in first.manifest.segments} & {e.segment for e in second.manifest.segments}
+    assert any("Trained anew" in line for line in second.lines())
+
+
+def test_going_back_is_a_new_version_that_answers_as_the_old_one_did(inputs, corpus, store):
+    config, before = configured(inputs, store), hits(store)
+    corpus.write(0, corpus.rows(0)[1:])
+    reindex(config)
+    assert list(difference_lines(config, 1, 2))[:2] == ["0 added", "1 removed, such as p00000"]
+    back = rollback(config, 1)
+    assert (back.version, back.parent, back.rows) == (3, 2, 360)
+    assert hits(store) == before
+    assert reindex(config).manifest.rows == 359, "and the next re-index goes on from there"
+
+
+def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manifest(inputs, corpus, store):
+    config = configured(inputs, store, embed={"max_length": 16})
+    with pytest.raises(UserError, match="has no version with this embedding to upsert into"):
+        reindex(configured(inputs, store, embed={"max_length": 16}, reindex={"mode": "upsert"}))
+    old, done = read_version(LocalStore(store), 1), reindex(config)
+    assert done.manifest.version == 2 and done.manifest.embedding["fingerprint"] != old.embedding["fingerprint"]
+    assert verify(config, 1).faults == verify(config, 2).faults == ()
+    back = reindex(configured(inputs, store))
+    assert back.manifest.version == 3 and back.tokens == 0, "the old embedding is still there"
+
+
+def together(inputs: Path, store: Path, folder: Path, count: int) -> list[subprocess.Popen]:
+    """Upserts started at the same moment, over one shared Ray: most delete a passage, two change one's metadata."""
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    processes = []
+    for number in range(count):
+        made = settings(inputs, store, reindex={"mode": "upsert", "lease_s": 5})
+        if number < count - 2:
+            (folder / f"gone{number}.txt").write_text(f"p{number:05d}\n")
+            made["reindex"]["deletions"] = str(folder / f"gone{number}.txt")
+        else:
+            row = {"_id": f"p{number:05d}", "text": live(store)[f"p{number:05d}"], "year": 3000 + number}
+            pq.write_table(pa.Table.from_pylist([row]), folder / f"{number}.parquet")
+            made["corpus"]["path"] = str(folder / f"{number}.parquet")
+        path = write_config(folder / f"{number}.yaml", made)
+        said: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen(command("reindex", str(path)), cwd=ROOT, env=environment({"RAY_ADDRESS": address}), **said))
+    return processes
+
+
+def test_ten_runs_started_together_publish_ten_versions_and_the_last_has_every_change(inputs, corpus, store, tmp_path):
+    before = live(store)
+    for process in together(inputs, store, tmp_path, 10):
+        _, errors = process.communicate(timeout=500)
+        assert process.returncode == 0, errors
+    config = configured(inputs, store)
+    assert version_numbers(LocalStore(store)) == list(range(1, 12))
+    assert all(verify(config, number).faults == () for number in (2, 6, 11))
+    assert live(store) == {name: text for name, text in before.items() if name not in {f"p{i:05d}" for i in range(8)}}
+    newest = newest_version(LocalStore(store))
+    assert newest is not None
+    metadata = {
+        row["id"]: json.loads(row["metadata"])["year"]
+        for entry in newest.segments[3:]
+        for row in pa.ipc.open_file(pa.BufferReader(LocalStore(store).get(entry.files["passages.arrow"].key))).read_all().to_pylist()
+    }
+    assert metadata == {"p00008": 3008, "p00009": 3009}
