@@ -15,6 +15,7 @@ from actors.loading import EncoderSpec, checkpoint_folder
 from actors.models.checkpoint import choose_reranker_kind
 from actors.models.description import CheckpointInfo, read_description
 from actors.models.instructions import effective_instructions
+from actors.models.llm_options import LlmOptions, check_exits, head_layers
 from configs.errors import UserError
 from configs.schema import Config, InputConfig, QueriesConfig, RerankConfig, S3Config
 from pipelines.judgements import load_judgements
@@ -96,11 +97,15 @@ def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
     """The description of the reranking model, which must fit rerank.kind."""
     info = read_description(_folder("rerank.model", config.model, config.revision, s3))
     try:
-        choose_reranker_kind(info, config.kind)
+        kind = choose_reranker_kind(info, config.kind)
+        options = LlmOptions(config.prompt, config.cutoff_layers, config.compress_ratio, config.compress_layers)
+        options.check(info, kind)
+        if config.exits and kind not in ("layerwise", "lightweight"):
+            raise UserError(f"{config.model} is a {kind} reranker, whose one head leaves no early exit: leave rerank.exits out.")
+        if config.exits:
+            check_exits([(each.layer, each.keep) for each in config.exits], head_layers(info), options.scoring_layers(info)[0])
     except UserError as error:
-        raise UserError(f"rerank.model: {error}") from error
-    if config.exits and config.kind not in ("auto", "layerwise"):
-        raise UserError(f"rerank.exits is set, but {config.kind} rerankers have one head: use it with a layerwise one, or leave it out.")
+        raise UserError(f"rerank: {error}") from error
     return info
 
 

@@ -13,13 +13,11 @@ import torch
 
 from actors.models.batching import run_with_budget
 from actors.models.layerwise import LayerScorer, Progress
+from actors.models.llm_options import Exit, check_exits
 from actors.models.llm_reranker import JoinedPairs, LlmReranker
 from actors.models.pairs import sigmoid
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
-
-Exit = tuple[int, int | float]
-"""A layer that has a head, and what each query keeps there: so many pairs (an int), or this share of them (a float below 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +98,7 @@ def _checked(reranker: LlmReranker, exits: Sequence[Exit]) -> LayerScorer:
         raise UserError(f"{reranker.folder} has no heads on several layers to leave at: exits are for layerwise and lightweight rerankers.")
     if len(scorer.layers) != 1:
         raise UserError(f"cutoff_layers is {list(scorer.layers)}, but with exits one layer gives the last scores: name one.")
-    allowed = [layer for layer in scorer.heads.layers if layer < scorer.layers[0]]
-    layers = [layer for layer, _ in exits]
-    if layers != sorted(set(layers)) or not set(layers) <= set(allowed):
-        raise UserError(f"exits are at layers {layers}: name layers of {allowed}, in ascending order.")
-    for layer, keep in exits:
-        if not (keep >= 1 if isinstance(keep, int) else 0 < keep < 1):
-            raise UserError(f"the exit at layer {layer} keeps {keep}: give a number of candidates from 1 up, or a share between 0 and 1.")
+    check_exits(exits, scorer.heads.layers, scorer.layers[0])
     return scorer
 
 

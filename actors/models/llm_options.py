@@ -1,6 +1,6 @@
 """A reranker's kind and its settings in, the layers that score out, or one sentence on what does not fit: without torch or weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +9,9 @@ from actors.models.description import CheckpointInfo
 from configs.errors import UserError
 
 HEADS = ("layer", "position")
+Exit = tuple[int, int | float]
+"""A layer that has a head, and what each query keeps there: so many pairs (an int), or this share of them (a float below 1)."""
+
 _TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "llm": ("prompt", "adapter"),
@@ -63,3 +66,13 @@ def head_layers(info: CheckpointInfo) -> range:
         raise UserError(f"{info.folder} has heads of type {config['head_type']!r}, which are not supported: use head_type simple.")
     last = int(config["num_hidden_layers"])
     return range(int(config.get("start_layer", last)), last + 1, int(config.get("layer_sep", 1)))
+
+
+def check_exits(exits: Sequence[Exit], heads: range, cutoff: int) -> None:
+    """Raise UserError unless the exits are at layers of `heads`, ascending and below `cutoff`, and each keeps something."""
+    allowed, layers = [layer for layer in heads if layer < cutoff], [layer for layer, _ in exits]
+    if layers != sorted(set(layers)) or not set(layers) <= set(allowed):
+        raise UserError(f"exits are at layers {layers}: name layers of {allowed}, in ascending order.")
+    for layer, keep in exits:
+        if not (keep >= 1 if isinstance(keep, int) else 0 < keep < 1):
+            raise UserError(f"the exit at layer {layer} keeps {keep}: give a number of candidates from 1 up, or a share between 0 and 1.")

@@ -1,9 +1,9 @@
 """A corpus that changes, and the index that follows it: real Ray, real model, real FAISS, on the disk."""
 
 import json
+import multiprocessing
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from actors.searcher import Searcher
 from actors.storage.local_store import LocalStore
 from actors.storage.manifests import newest_version, read_version, version_numbers
 from configs.errors import UserError
+from configs.load import build_config, load_config
 from configs.schema import Config, S3Config, SearchConfig
 from pipelines import run
 from pipelines.preview import preview
 from pipelines.reindex import reindex
 from pipelines.verify import verify
 from pipelines.versions import difference_lines, rollback
-from tests.jobs import ROOT, command, environment, make_corpus, tiny_settings, write_config
+from tests.jobs import make_corpus, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
 FILES, ROWS = 6, 60
@@ -97,8 +98,6 @@ def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: 
 
 
 def configured(inputs: Path, store: Path, **sections: Any) -> Config:
-    from configs.load import build_config
-
     return build_config(settings(inputs, store, **sections), "test")
 
 
@@ -290,32 +289,42 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     assert back.manifest.version == 3 and back.tokens == 0, "the old embedding is still there"
 
 
-def together(inputs: Path, store: Path, folder: Path, count: int) -> list[subprocess.Popen]:
-    """Upserts started at the same moment, over one shared Ray: most delete a passage, two change one's metadata."""
-    import ray
+def follow_alone(path: Path, address: str) -> None:
+    """`raytrieve reindex` in a process of its own, joined to a Ray that is there."""
+    os.environ["RAY_ADDRESS"] = address
+    reindex(load_config(path))
 
-    address = ray.get_runtime_context().gcs_address
-    processes = []
-    for number in range(count):
+
+def overlapping(inputs: Path, store: Path, folder: Path) -> list[Path]:
+    """Ten upserts: eight delete a passage each, two change the metadata of one."""
+    texts, paths = live(store), []
+    for number in range(10):
+        name = f"p{number:05d}"
         made = settings(inputs, store, reindex={"mode": "upsert", "lease_s": 5})
-        if number < count - 2:
-            (folder / f"gone{number}.txt").write_text(f"p{number:05d}\n")
-            made["reindex"]["deletions"] = str(folder / f"gone{number}.txt")
+        if number < 8:
+            made["reindex"]["deletions"] = str(folder / f"{number}.txt")
+            (folder / f"{number}.txt").write_text(f"{name}\n")
         else:
-            row = {"_id": f"p{number:05d}", "text": live(store)[f"p{number:05d}"], "year": 3000 + number}
-            pq.write_table(pa.Table.from_pylist([row]), folder / f"{number}.parquet")
             made["corpus"]["path"] = str(folder / f"{number}.parquet")
-        path = write_config(folder / f"{number}.yaml", made)
-        said: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command("reindex", str(path)), cwd=ROOT, env=environment({"RAY_ADDRESS": address}), **said))
-    return processes
+            row = {"_id": name, "text": texts[name], "year": 3000 + number}
+            pq.write_table(pa.Table.from_pylist([row]), folder / f"{number}.parquet")
+        paths.append(write_config(folder / f"{number}.yaml", made))
+    return paths
 
 
 def test_ten_runs_started_together_publish_ten_versions_and_the_last_has_every_change(inputs, corpus, store, tmp_path):
-    before = live(store)
-    for process in together(inputs, store, tmp_path, 10):
-        _, errors = process.communicate(timeout=500)
-        assert process.returncode == 0, errors
+    import ray
+
+    before, address = live(store), ray.get_runtime_context().gcs_address
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipelines.reindex"])  # imported once, not ten times
+    paths = overlapping(inputs, store, tmp_path)
+    processes = [context.Process(target=follow_alone, args=(path, address)) for path in paths]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(500)
+    assert [process.exitcode for process in processes] == [0] * 10
     config = configured(inputs, store)
     assert version_numbers(LocalStore(store)) == list(range(1, 12))
     assert all(verify(config, number).faults == () for number in (2, 6, 11))
