@@ -23,6 +23,9 @@ _SECRET = re.compile(r"(secret|password|passwd|token|access_?key|credential)", r
 # Tokens of a text, and slips of the pen for them: not secrets.
 _HARMLESS = re.compile(r"batch_token|tokeni[sz]er|token_vector|max_token|^tokens$", re.IGNORECASE)
 
+# No bucket has a colon, no endpoint an @. A secret may hold a slash, which would end the part where URLs have it.
+_CREDENTIALS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://[^/]*@|https?://.*@|s3://[^/]*:|s3://.*\?)", re.IGNORECASE)
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Config:
     """Read, merge and check a config file. Raises UserError with the file, the field and the nearest right key."""
@@ -148,6 +151,14 @@ def _refuse_secrets(value: Any, where: str, path: tuple[str, ...]) -> None:
                 dotted = ".".join((*path, str(key)))
                 raise UserError(f"{where}: {dotted} looks like a secret; take it out and use AWS_* variables or an AWS profile.")
             _refuse_secrets(item, where, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_secrets(item, where, path)
+    elif isinstance(value, str) and _CREDENTIALS.match(value):
+        raise UserError(
+            f"{where}: the address in {'.'.join(path)} carries credentials or options: leave only host, bucket and path, "
+            "and put credentials into the environment."
+        )
 
 
 def _sentence(where: str, error: Any) -> str:

@@ -12,7 +12,7 @@ from actors.corpus.planning import Slice, WorkUnit, count_rows, plan_units
 from actors.corpus.reading import read_units
 from actors.evaluation.checks import check_query_ids
 from actors.loading import EncoderSpec, checkpoint_folder
-from actors.models.checkpoint import choose_reranker_kind
+from actors.models.checkpoint import choose_reranker_kind, reranker_kind
 from actors.models.description import CheckpointInfo, read_description
 from actors.models.instructions import effective_instructions
 from actors.models.llm_options import LlmOptions, check_exits, head_layers
@@ -79,9 +79,10 @@ def check_encoder(config: Config) -> CheckpointInfo:
     """The description of the embedding model, which must not be a reranker and must have embed.task."""
     model = config.embed.model
     info = read_description(_folder("embed.model", model, config.embed.revision, config.s3))
-    if info.is_classifier:
+    kind = reranker_kind(info)
+    if kind is not None:
         raise UserError(
-            f"embed.model {model} is a reranker ({info.architectures[0]}), not an encoder: use it under rerank.model, and an encoder here."
+            f"embed.model {model} is a reranker (kind {kind}), not an encoder: use it under rerank.model, and an encoder here."
         )
     effective_instructions(info, task=config.embed.task)
     return info

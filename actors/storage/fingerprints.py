@@ -18,15 +18,12 @@ def fingerprint(value: Any, digits: int = 24) -> str:
 
 
 def semantic_fields(section: BaseModel) -> dict[str, Any]:
-    """A config section without its execution-only fields, recursively: what changes results and nothing else.
-
-    Fields marked `later` are left out while they have their default: configs from before they existed keep their identity.
-    """
+    """A config section without its execution-only fields, recursively: what changes results and nothing else."""
     out: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         extra = field.json_schema_extra
         value = getattr(section, name)
-        if isinstance(extra, dict) and (extra.get("execution") or (extra.get("later") and value == field.default)):
+        if isinstance(extra, dict) and extra.get("execution"):
             continue
         out[name] = _plain(value)
     return out

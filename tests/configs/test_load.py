@@ -163,6 +163,25 @@ def test_a_secret_given_by_override_is_refused_without_showing_it(tmp_path):
     assert "s3.secret_key looks like a secret" in sentence and "hunter2" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("s3", {"endpoint_url": "https://KEY:hunter2@minio"}),
+        ("s3", {"endpoint_url": "https://KEY:hunt/hunter2@minio"}),
+        ("store", {"uri": "s3://KEY:hunter2@b/x"}),
+        ("store", {"uri": "s3://KEY:hunter2/more@b/x"}),
+        ("corpus", {"path": ["c", "s3://b/x?secret=hunter2"]}),
+        ("corpus", "s3://KEY:hunter2@b/x"),
+        ("reindex", {"deletions": "S3://KEY:hunter2@b/x"}),
+        ("embed", {"model": "https://user:hunter2@hub/model"}),
+        ("ray", {"address": "ray://user:hunter2@head"}),
+    ],
+)
+def test_an_address_with_credentials_is_refused_without_showing_them(tmp_path, section, value):
+    sentence = refused(written(tmp_path, **{section: value}))
+    assert f"the address in {section}" in sentence and "carries credentials" in sentence and "hunter2" not in sentence
+
+
 # --- wrong content
 
 

@@ -34,14 +34,6 @@ def test_the_language_of_terms_matters_where_bm25_is_asked():
     assert config(retrievers=["dense", "bm25"], bm25={"language": "german"}).search.language == "german"
 
 
-def test_configs_from_before_there_were_retrievers_keep_their_identity():
-    assert set(semantic_fields(config().search)) == {"top_k", "workers"}
-    spelled_out = config(retrievers=["dense"], fusion="rrf", weights={"bm25": 1.0}, bm25={"k1": 0.9})
-    assert identity(spelled_out) == identity(config())
-    assert identity(config(retrievers=["dense", "bm25"])) != identity(config())
-    assert identity(config(retrievers=["dense", "bm25"], weights={"bm25": 0.5})) != identity(config(retrievers=["dense", "bm25"]))
-
-
 @pytest.mark.parametrize(
     ("search", "sentence"),
     [

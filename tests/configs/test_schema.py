@@ -20,7 +20,12 @@ FULL = {
     "rerank": RERANKER,
     "cascade": [{**RERANKER, "depth": 10}],
 }
-OTHERS = {"retrievers": ["dense", "sparse"], "fetch": 200, "weights": [2.0, 1.0, 1.0], "max_growth": 3.0}  # where any other value will not do
+OTHERS = {
+    "retrievers": ["dense", "sparse"],
+    "fetch": 200,
+    "weights": [2.0, 1.0, 1.0],
+    "max_growth": 3.0,
+}  # where any other value will not do
 SECTIONS = [value for value in vars(schema).values() if isinstance(value, type) and issubclass(value, Section)]
 
 
@@ -52,7 +57,7 @@ def another(value: Any, options: tuple[Any, ...]) -> Any:
         case float():
             return value / 2 or 0.5
         case tuple():
-            return (*value, value[0]) if value else ("extra",)
+            return (another(value[0], ()), *value[1:]) if value else ("extra",)
         case _:
             return f"{value or 'http://'}x"
 

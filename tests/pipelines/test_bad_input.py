@@ -137,7 +137,7 @@ def test_a_reranker_as_encoder_is_told_where_it_belongs(refused):
 
 def test_an_encoder_as_reranker_is_told_with_what_to_use(refused):
     told = refused(f"rerank.model={ENCODER}")
-    assert told.startswith(f"rerank.model {ENCODER} is an encoder, not a reranker") and "late_interaction" in told
+    assert told.startswith(f"rerank: {ENCODER} is an encoder, not a reranker") and "late_interaction" in told
 
 
 def test_a_cross_encoder_for_late_interaction_is_told_the_kind(refused):

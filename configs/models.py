@@ -1,0 +1,103 @@
+"""The sections of the models: the encoder with its embeddings, and the rerankers."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from configs.base import PoolConfig, Section, execution
+
+
+class EncoderConfig(Section):
+    """The embedding model and how texts go through it."""
+
+    model: str
+    """Folder, hub id, s3://bucket/folder, or pkg://package/folder for a model inside a Python package."""
+    revision: str | None = None
+    """Hub revision (branch, tag or commit); none takes the hub's default. Ignored for folders."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto is bf16 on GPUs and on CPUs with AMX, else fp32. Whoever says fp32 gets fp32."""
+    device: Literal["auto", "cpu", "cuda"] = execution("auto")
+    """auto takes the GPU that Ray assigned to the actor, else the CPU."""
+    pooling: Literal["auto", "cls", "mean", "last"] = "auto"
+    """auto goes by the checkpoint's 1_Pooling/config.json, else cls, the BGE rule."""
+    normalize: bool = True
+    """Vectors of length 1, so that the inner product is the cosine."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Tokens kept of a text, special tokens counted; none takes the checkpoint's own limit."""
+    query_instruction: str | None = None
+    """Put before every query, or a whole text with {} for the query; none takes the model's own, "" takes none. Models with a template
+    (bge-multilingual-gemma2, Qwen3-Embedding and so on) put it there as the task. `raytrieve models show` tells what takes effect."""
+    passage_instruction: str | None = None
+    """Put before every passage; none takes the model's own, which most do not have, "" takes none."""
+    task: str | None = None
+    """Task of llm-embedder whose two instructions are taken: qa (the default), convsearch, chat, lrlm, icl or tool."""
+    truncate_dim: int | None = Field(default=None, ge=1)
+    """Components kept of each vector, before normalising; for models trained for it (Matryoshka). None keeps all."""
+    batch_tokens: int = execution(0, ge=0)
+    """Tokens of one forward pass; 0 finds the fastest by a probe of under 2 s, once per shape of network and device."""
+
+
+class EmbedConfig(EncoderConfig):
+    """Corpus to vectors."""
+
+    unit_rows: int = Field(default=8192, ge=1)
+    """Passages of one work unit: seconds of work, so that little is lost when a worker dies."""
+    store_dtype: Literal["fp16", "fp32"] = "fp16"
+    """How vectors are kept. fp16 halves the space; recall@100 against fp32 is 0.9998 for unit vectors."""
+    store_token_vectors: bool = False
+    """Also keep every token's vector (fp16) for late interaction: tokens x dimension x 2 bytes, told before the run."""
+    store_sparse: bool = False
+    """Also keep the lexical weights of every passage, for sparse retrieval; only bge-m3 gives them. About 8 bytes per distinct token."""
+    workers: PoolConfig = PoolConfig()
+    """Actors that hold the model."""
+    tokenizers: int = execution(4, ge=1)
+    """Tokenising tasks at once, at most."""
+
+
+class LayerExit(Section):
+    """Where a layerwise reranker lets candidates go while it computes."""
+
+    layer: int = Field(ge=1)
+    """Layer whose head scores them."""
+    keep: int = Field(ge=1)
+    """Candidates of each query that go on, the best; the others keep the score and order they left with."""
+
+
+class RerankConfig(Section):
+    """Candidates to rankings."""
+
+    kind: Literal["auto", "cross_encoder", "llm", "layerwise", "lightweight", "late_interaction", "m3"] = "auto"
+    """auto goes by the checkpoint; MaxSim over an encoder (late_interaction) and the mix of all outputs of a bge-m3 (m3) are asked for
+    by name."""
+    model: str
+    """As embed.model."""
+    revision: str | None = None
+    """As embed.revision."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """As embed.precision."""
+    device: Literal["auto", "cpu", "cuda"] = execution("auto")
+    """As embed.device."""
+    depth: int | None = Field(default=None, ge=1)
+    """Candidates reranked per query; none reranks all. The rest follow in retrieval order."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Tokens of a pair (cross-encoder, default 512) or of a passage (late interaction, default the model's)."""
+    query_max_length: int | None = Field(default=None, ge=4)
+    """Tokens kept of a query; none takes 3/4 of max_length, as FlagEmbedding does."""
+    weights: tuple[float, float, float] | None = None
+    """Of the dense, sparse and multi-vector scores (kind m3); none takes equal ones, as bge-m3's own code does."""
+    prompt: str | None = None
+    """The question that an LLM reranker answers about each pair; none takes the one it was trained with."""
+    cutoff_layers: tuple[int, ...] = Field(default=(), max_length=1)
+    """The layer whose head scores (layerwise, lightweight), one only here; none takes the last. Fewer layers are faster."""
+    exits: tuple[LayerExit, ...] = ()
+    """Early exits of a layerwise reranker, lower layers first: the rows that go on are not computed again."""
+    compress_ratio: Literal[1, 2, 4, 8] = 1
+    """Passage tokens merged into one at `compress_layers` (lightweight)."""
+    compress_layers: tuple[int, ...] = (8,)
+    """Where tokens are merged (lightweight); 8 is its authors' default."""
+    normalize: bool = False
+    """Sigmoid of the scores, 0 to 1. The order stays the same."""
+    batch_tokens: int = execution(0, ge=0)
+    """As embed.batch_tokens."""
+    workers: PoolConfig = PoolConfig()
+    """Actors that hold the reranker."""
