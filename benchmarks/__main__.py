@@ -1,4 +1,4 @@
-"""`python -m benchmarks embed|rerank|search|pipeline|scaling`: each comparison is a module of that name. Exit status 1: not the same work."""
+"""`python -m benchmarks embed|rerank|search|pipeline|scaling`: a module each. Exit status 1: results differ."""
 
 import argparse
 import importlib

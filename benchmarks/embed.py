@@ -11,22 +11,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from actors.models import load_encoder
 from actors.models.precision import pick_device
+from actors.models.text_tokenizer import TextTokenizer
 from benchmarks import peers, runtimes
 from benchmarks.checkpoints import EMBEDDERS, Checkpoint, prepare
-from benchmarks.machine import bare_matmul, has_bf16
-from benchmarks.parity import NotTheSame, check_vectors
+from benchmarks.machine import bare_matmul, has_bf16, matmul_shares
+from benchmarks.parity import NotTheSame, admit, check_vectors
 from benchmarks.peers import Encode, Peer
 from benchmarks.results import Case, publish
 from benchmarks.texts import CORPORA, read_corpus
-from benchmarks.timing import Contestant, Timing, measure
+from benchmarks.timing import OURS, Contestant, measure
 
-_ST, _ONNX, _OPENVINO = ("sentence_transformers",), ("sentence_transformers", "onnx", "onnxruntime"), ("sentence_transformers", "onnx", "openvino")
+_ST, _ONNX, _OPENVINO = (
+    ("sentence_transformers",),
+    ("sentence_transformers", "onnx", "onnxruntime"),
+    ("sentence_transformers", "onnx", "openvino"),
+)
 REFERENCE = Peer("sentence-transformers", peers.open_sentence_transformer, "fp32", _ST, tuned=False)
 PEERS = (
     REFERENCE,
@@ -76,7 +80,7 @@ class _Entrant:
 
 def _ours(checkpoint: Checkpoint, precision: str) -> _Entrant:
     encoder = load_encoder(checkpoint.folder, precision=precision)
-    peer = Peer(f"raytrieve {precision}", lambda _: encode, precision, (), tuned=False)
+    peer = Peer(f"{OURS} {precision}", lambda _: encode, precision, (), tuned=False)
 
     def encode(texts: Sequence[str], _: int) -> np.ndarray:
         return encoder.encode_corpus(texts).dense
@@ -92,25 +96,23 @@ def _precisions() -> list[str]:
 def _case(
     title: str, checkpoint: Checkpoint, texts: Sequence[str], entrants: Sequence[_Entrant], repeats: int, left_out: dict[str, str]
 ) -> Case:
-    lengths = load_encoder(checkpoint.folder, batch_tokens=1).tokenizer.passages(texts).lengths
-    reference = entrants[0].encode(texts, 0)
-    contestants, notes = [], {}
-    for entrant in entrants:
-        name = entrant.peer.name
-        try:
-            agreement = check_vectors(name, entrant.encode(texts, 0), reference, entrant.peer.precision)
-        except NotTheSame as difference:
-            if name.startswith("raytrieve"):
-                raise
-            left_out[f"{name} ({title})"] = str(difference)
-            continue
-        batch = _fastest_batch(entrant, texts)
-        notes[name] = _note(entrant.peer, agreement, batch)
-        contestants.append(Contestant(name, partial(entrant.encode, texts, batch), float(lengths.sum()), "tokens"))
+    lengths = TextTokenizer(checkpoint.folder).passages(texts).lengths
+    batches = {entrant.peer.name: _fastest_batch(entrant, texts) for entrant in entrants}
+    precisions = {entrant.peer.name: entrant.peer.precision for entrant in entrants}
+
+    def check(name: str, vectors: np.ndarray, reference: np.ndarray) -> str:
+        cosine = check_vectors(name, vectors, reference, precisions[name])["min_cosine"]
+        parts = [f"batch {batches[name]}"] if batches[name] else []
+        return ", ".join(parts + ([f"cosine {cosine:.4f}"] if precisions[name] != "fp32" else []))
+
+    works = {entrant.peer.name: partial(entrant.encode, texts, batches[entrant.peer.name]) for entrant in entrants}
+    contestants = [Contestant(name, work, float(lengths.sum()), "tokens") for name, work in works.items()]
+    admitted, notes = admit(contestants, check, title, left_out)
     bare = [bare_matmul(precision, checkpoint.width, checkpoint.inner) for precision in ("fp32", "bf16")]
-    timings = measure([*contestants, *bare], repeats)
-    ours = f"raytrieve {_precisions()[-1]}"
-    return Case(title, timings, ours, _facts(checkpoint, lengths, timings), notes)
+    timings = measure([*admitted, *bare], repeats)
+    teraflops = checkpoint.teraflops(lengths)
+    facts = {"texts": len(lengths), "tokens": int(lengths.sum()), "longest": int(lengths.max()), "TFLOP": round(teraflops, 4)}
+    return Case(title, timings, f"{OURS} {_precisions()[-1]}", facts | matmul_shares(timings, teraflops), notes)
 
 
 def _fastest_batch(entrant: _Entrant, texts: Sequence[str]) -> int:
@@ -124,27 +126,3 @@ def _fastest_batch(entrant: _Entrant, texts: Sequence[str]) -> int:
         return time.perf_counter() - started
 
     return min(peers.BATCHES, key=seconds)
-
-
-def _note(peer: Peer, agreement: dict[str, float], batch: int) -> str:
-    parts = [f"batch {batch}"] if batch else []
-    parts += [f"cosine {agreement['min_cosine']:.4f}"] if peer.precision != "fp32" else []
-    return ", ".join(parts)
-
-
-def _facts(checkpoint: Checkpoint, lengths: np.ndarray, timings: Sequence[Timing]) -> dict[str, Any]:
-    """Sizes, and for each of our precisions the share of the bare matrix products' rate that the network's own work makes."""
-    rates = {timing.name: timing.rate for timing in timings}
-    teraflops = checkpoint.teraflops(lengths)
-    per_token = teraflops / float(lengths.sum())
-    shares = {
-        f"share of the bare {precision} matmul rate": round(rates[f"raytrieve {precision}"] * per_token / rates[f"bare {precision} matmul"], 3)
-        for precision in _precisions()
-    }
-    return {
-        "texts": len(lengths),
-        "tokens": int(lengths.sum()),
-        "longest": int(lengths.max()),
-        "TFLOP": round(teraflops, 4),
-        **shares,
-    }

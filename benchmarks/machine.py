@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -9,9 +10,20 @@ import torch
 
 from actors.machine import cpu_name, has_amx
 from actors.models.precision import pick_device
-from benchmarks.timing import Contestant
+from benchmarks.timing import OURS, Contestant, Timing
 
-_PACKAGES = ("torch", "numpy", "faiss-cpu", "ray", "sentence-transformers", "transformers", "FlagEmbedding", "onnxruntime", "openvino", "nncf")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "faiss-cpu",
+    "ray",
+    "sentence-transformers",
+    "transformers",
+    "FlagEmbedding",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+)
 _ROWS, _SECONDS = 2048, 0.3
 
 
@@ -48,6 +60,16 @@ def bare_matmul(name: str, width: int, inner: int) -> Contestant:
     products(1)
     count = max(1, int(_SECONDS / (time.perf_counter() - started)))
     return Contestant(f"bare {name} matmul", lambda: products(count), count * 2 * _ROWS * width * inner / 1e12, "TFLOP")
+
+
+def matmul_shares(timings: Sequence[Timing], teraflops: float) -> dict[str, float]:
+    """For each of our precisions, the rate of `teraflops` in its median run as a share of the bare product's."""
+    by_name = {timing.name: timing for timing in timings}
+    return {
+        f"share of the bare {precision} matmul rate": round(teraflops / by_name[name].median / by_name[f"bare {precision} matmul"].rate, 3)
+        for precision in ("fp32", "bf16")
+        if (name := f"{OURS} {precision}") in by_name
+    }
 
 
 def _version(package: str) -> str:

@@ -1,6 +1,10 @@
 """Results of two ways to do the same work in; a refusal out where they differ. No figure is shown of work that was not the same."""
 
+from collections.abc import Callable, MutableMapping, Sequence
+
 import numpy as np
+
+from benchmarks.timing import OURS, Contestant, first_run
 
 VECTOR_ERROR = 1e-5
 """Of any component of fp32 vectors of length 1."""
@@ -16,6 +20,32 @@ TIE = 1e-6
 
 class NotTheSame(Exception):
     """Two contestants do not compute the same."""
+
+
+Check = Callable[[str, np.ndarray, np.ndarray], str]
+"""A name, its result and the reference's -> a note; raises NotTheSame."""
+
+
+def admit(
+    contestants: Sequence[Contestant], check: Check, title: str, left_out: MutableMapping[str, str]
+) -> tuple[list[Contestant], dict[str, str]]:
+    """The contestants, warm, whose results are those of the first one, and notes by name; the reasons of the others go to `left_out`.
+
+    Raises NotTheSame where one of the others is ours.
+    """
+    admitted, notes, reference = [], {}, None
+    for contestant in contestants:
+        result, warm = first_run(contestant)
+        reference = result if reference is None else reference
+        try:
+            notes[contestant.name] = check(contestant.name, result, reference)
+        except NotTheSame as difference:
+            if contestant.name.startswith(OURS):
+                raise
+            left_out[f"{contestant.name} ({title})"] = str(difference)
+        else:
+            admitted.append(warm)
+    return admitted, notes
 
 
 def check_vectors(name: str, vectors: np.ndarray, reference: np.ndarray, precision: str) -> dict[str, float]:

@@ -27,7 +27,7 @@ BATCHES = (8, 32, 128)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`open` loads it; `precision`: fp32, bf16 or int8; `needs`: modules that must be installed; `tuned`: its batch size is chosen by trial."""
+    """`open` loads it; `precision`: fp32, bf16 or int8; `needs`: modules that must be installed; `tuned`: the batch size is tried out."""
 
     name: str
     open: Callable[[Checkpoint], Encode]
@@ -37,11 +37,14 @@ class Peer:
 
     def obstacle(self) -> str:
         """Why it can not take part; nothing where it can."""
-        for module in self.needs:
-            if importlib.util.find_spec(module) is None:
-                return f"{module} is not installed: pip install '.[bench]'"
         slow = self.precision == "bf16" and not has_bf16(pick_device())
-        return "this machine has no bf16 hardware" if slow else ""
+        return missing(*self.needs) or ("this machine has no bf16 hardware" if slow else "")
+
+
+def missing(*modules: str) -> str:
+    """Which of the modules is not installed, and the remedy; nothing where all are."""
+    absent = [module for module in modules if importlib.util.find_spec(module) is None]
+    return f"{absent[0]} is not installed: pip install '.[bench]'" if absent else ""
 
 
 def open_sentence_transformer(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Encode:
@@ -83,3 +86,8 @@ def open_cross_encoder(checkpoint: Checkpoint, dtype: torch.dtype = torch.float3
     model = CrossEncoder(str(checkpoint.folder), device=str(pick_device()), max_length=512, model_kwargs={"dtype": dtype})
     identity = torch.nn.Identity()
     return lambda pairs: np.asarray(model.predict(list(pairs), activation_fn=identity, show_progress_bar=False), np.float32)
+
+
+def open_cross_encoder_bf16(checkpoint: Checkpoint) -> Score:
+    """The same in bf16."""
+    return open_cross_encoder(checkpoint, torch.bfloat16)

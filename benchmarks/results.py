@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from benchmarks.timing import LEAST, Timing
+from benchmarks.timing import LEAST, OURS, Timing
 from pipelines.reporting.drawing import AFTER, BEFORE, INK, drawn, grid
 
 RESULTS = Path(__file__).parent / "results"
@@ -59,10 +59,11 @@ def _print(document: Mapping[str, Any]) -> None:
         for row in case["contestants"]:
             rate, ratio = row["rate"], case["ours_over"].get(row["name"])
             shown = f"  ours {ratio['median']:.2f}x ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ""
-            figure = f"{rate['median']:>12,.4g} {row['unit']:<9} ({rate['min']:,.4g} to {rate['max']:,.4g})"
+            figure = f"{_short(rate['median']):>10} {row['unit']:<9} ({_short(rate['min'])} to {_short(rate['max'])})"
             print(f"  {row['name']:<42}{figure}{shown}  {row['note']}".rstrip())
         for fact, value in case["facts"].items():
-            print(f"  {fact}: {value}")
+            shown = f"{value['median']:.3f} ({value['min']:.3f} to {value['max']:.3f})" if isinstance(value, dict) else value
+            print(f"  {fact}: {shown}")
     for name, reason in document["left_out"].items():
         print(f"\nleft out: {name}: {reason}", end="")
     if any(len(row["seconds"]) < LEAST for case in document["cases"] for row in case["contestants"]):
@@ -78,15 +79,19 @@ def _plot(name: str, cases: Sequence[Case], path: Path) -> None:
             medians = [row["rate"]["median"] for row in rows]
             whiskers = [[m - r["rate"]["min"] for m, r in zip(medians, rows, strict=True)]]
             whiskers.append([r["rate"]["max"] - m for m, r in zip(medians, rows, strict=True)])
-            colours = [AFTER if row["name"].startswith("raytrieve") else BEFORE for row in rows]
+            colours = [AFTER if row["name"].startswith(OURS) else BEFORE for row in rows]
             bars = axes.barh(range(len(rows)), medians, 0.66, color=colours, xerr=whiskers, ecolor=INK)
-            axes.bar_label(bars, labels=[f"{median:,.3g}" for median in medians], padding=8, fontsize=8.5, color=INK)
+            axes.bar_label(bars, labels=[_short(median) for median in medians], padding=8, fontsize=8.5, color=INK)
             axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=9, color=INK)
             axes.invert_yaxis()
             axes.set_xlim(0, max(row["rate"]["max"] for row in rows) * 1.2)
             axes.set_title(f"{case.title}: {rows[0]['unit']}")
             grid(axes, "x")
     figure.savefig(path, dpi=130)
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 1000 else f"{rate:.3g}"
 
 
 def _unit(case: Case) -> str:

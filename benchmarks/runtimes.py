@@ -4,7 +4,7 @@ That is what its onnx and openvino backends do; these need optimum, which does n
 exported once per checkpoint. int8: ONNX Runtime's dynamic quantization, and NNCF's static one on 100 texts, as those backends have it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 

@@ -148,7 +148,9 @@ class _Search:
     def compare(self) -> tuple[Changes, set[str]]:
         """The changes over all that was read, and the URIs of unchanged files that have to be read too."""
         moved = moved_places(self._known, self._listing, {file.uri for file in self._read})
-        rules = ray.put(Rules(np.array(moved, np.int32), self._job.config.reindex.mode == "upsert", _doomed(self._job.config)))
+        config = self._job.config
+        cut = config.corpus.chunking is not None
+        rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", _doomed(config), cut))
         task = _task(self._job, _compare, 2)
         pairs = [task.remote(rules, old, *(scan[part] for scan in self._scans)) for part, old in enumerate(self._old)]
         found = ray.get([pair[1] for pair in pairs])

@@ -3,7 +3,7 @@
 Among 10 billion values two different ones collide with a chance of 1.5e-19.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -17,6 +17,21 @@ PARTITION_ROWS = 2_000_000
 def hash_texts(texts: Iterable[str]) -> np.ndarray:
     """blake2b of each text's UTF-8, S16 [n]."""
     return np.frombuffer(b"".join([blake2b(text.encode(), digest_size=16).digest() for text in texts]), HASH)
+
+
+def hash_passages_of(documents: Sequence[str], numbers: Sequence[int]) -> np.ndarray:
+    """Ids of passages that documents were cut into, S16 [n]: those of one document share the first 12 bytes; its passage's number follows.
+
+    So they lie in one partition, and `documents_of` can tell them together.
+    """
+    parts = np.frombuffer(hash_texts(documents).tobytes(), np.uint8).reshape(-1, 16).copy()
+    parts[:, 12:] = np.array(numbers, ">u4").view(np.uint8).reshape(-1, 4)
+    return np.frombuffer(parts.tobytes(), HASH)
+
+
+def documents_of(hashes: np.ndarray) -> np.ndarray:
+    """What the ids of one document's passages have in common, S12 [n]."""
+    return hashes.astype("S12")
 
 
 def hashes_of(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 snapshot: the files are the truth. An id belongs to the first file, in corpus order, that has it; an id in no file is deleted.
 upsert: what was read wins over what is there; nothing else changes but what is deleted by name.
+
+Where documents were cut into passages, they are owned, replaced and deleted by name as documents, with all their passages.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from actors.catalogue.hashing import HASH
+from actors.catalogue.hashing import HASH, documents_of
 from actors.catalogue.rows import PENDING, ROW, SCANNED, SHADOW
 from actors.catalogue.scanning import REPEATED
 
@@ -31,6 +33,8 @@ class Rules:
     upsert: bool
     doomed: np.ndarray
     """HASH: ids deleted by name."""
+    cut: bool = False
+    """Whether the ids are those of passages that documents were cut into; `doomed` are documents then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
     live = np.flatnonzero(old["segment"] >= 0)
     holders = _find(old["id"], live, won["id"])
     held = np.append(old, np.zeros(1, ROW))[holders]  # of a holder -1, the zeros at the end
-    fresh = won["unit"] >= 0
+    read, fresh = (claims["unit"] >= 0) & (claims["row"] != REPEATED), won["unit"] >= 0
     unread = ~fresh & (won["segment"] == SHADOW)
     same = fresh & (holders >= 0) & _equal(held, won, "content", "embedding", "metadata")
     kept, wanted = same | (~fresh & ~unread), fresh & ~same
@@ -74,7 +78,7 @@ def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
         "edited": int((wanted & (holders >= 0) & ~restated).sum()),
         "restated": int(restated.sum()),
         "deleted": len(lost),
-        "repeated": int((claims["unit"] >= 0).sum() - (claims["row"] == REPEATED).sum() - fresh.sum()),
+        "repeated": _count_records(claims[read], rules) - _count_records(won[fresh], rules),
     }
     return Reconciled(
         np.concatenate([_owned(won, held, kept), _owned(won, held, wanted, PENDING), _shadows(claims, winners)]),
@@ -102,14 +106,32 @@ def _claims(old: np.ndarray, scanned: np.ndarray, moved: np.ndarray) -> np.ndarr
 def _winners(claims: np.ndarray, rules: Rules) -> np.ndarray:
     """Positions of the claims that own their ids, ascending by id."""
     fresh = (claims["unit"] >= 0) & (claims["row"] != REPEATED)
+    records = _records(claims["id"], rules)
     if rules.upsert:
-        able = fresh | ((claims["segment"] != SHADOW) & ~np.isin(claims["id"], rules.doomed))
+        able = fresh | ((claims["segment"] != SHADOW) & ~np.isin(records, _records(rules.doomed, rules)))
         rank = ~fresh
     else:
         able, rank = (claims["file"] >= 0) & (fresh | (claims["unit"] < 0)), np.zeros(len(claims), bool)
     places = np.flatnonzero(able)
-    order = places[np.lexsort([column[places] for column in (claims["row"], claims["unit"], claims["file"], rank, claims["id"])])]
-    return order[_firsts(claims["id"][order])]
+    order = places[np.lexsort([column[places] for column in (claims["row"], claims["unit"], claims["file"], rank, records)])]
+    first = _firsts(records[order])
+    if not rules.cut:
+        return order[first]
+    leader = order[first][np.cumsum(first) - 1]  # of each claim, the first of its document: all passages come from where that one does
+    order = order[np.logical_and.reduce([column[order] == column[leader] for column in (rank, claims["file"], claims["unit"])])]
+    return order[np.argsort(claims["id"][order], kind="stable")]
+
+
+def _records(ids: np.ndarray, rules: Rules) -> np.ndarray:
+    """What is owned as one: passages, or the documents that they were cut from."""
+    return documents_of(ids) if rules.cut else ids
+
+
+def _count_records(claims: np.ndarray, rules: Rules) -> int:
+    """Rows of the input that fresh claims come from."""
+    if not rules.cut:
+        return len(claims)
+    return len(np.unique(np.rec.fromarrays([_records(claims["id"], rules), claims["file"], claims["unit"]])))
 
 
 def _shadows(claims: np.ndarray, winners: np.ndarray) -> np.ndarray:

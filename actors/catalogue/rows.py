@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from actors.catalogue.hashing import HASH, hash_texts, hashes_of
+from actors.catalogue.hashing import HASH, hash_passages_of, hash_texts, hashes_of
+from actors.corpus.schema import number_of
 from actors.index.passages import PassageFile
 from actors.index.writing import PASSAGES_FILE
 from actors.storage.manifests import SegmentEntry
@@ -31,10 +32,18 @@ LOCATED = np.dtype([("id", HASH), ("segment", "<i4"), ("row", "<i4")])
 """Where in the index an id is."""
 
 
+def hash_ids(table: pa.Table) -> np.ndarray:
+    """The hashes of passages' ids (column id, and document_id where documents were cut), S16 [n]."""
+    if "document_id" not in table.column_names:
+        return hash_texts(table["id"].to_pylist())
+    return hash_passages_of(table["document_id"].to_pylist(), [number_of(name) for name in table["id"].to_pylist()])
+
+
 def hash_passages(table: pa.Table, dtype: np.dtype) -> np.ndarray:
     """Rows of `dtype` with the hashes of passages (columns id, text, metadata, content_hash); the other fields are 0."""
     rows = np.zeros(table.num_rows, dtype)
-    for field, column in (("id", "id"), ("embedding", "text"), ("metadata", "metadata")):
+    rows["id"] = hash_ids(table)
+    for field, column in (("embedding", "text"), ("metadata", "metadata")):
         rows[field] = hash_texts(table[column].to_pylist())
     rows["content"] = hashes_of(table["content_hash"])
     return rows
@@ -61,7 +70,7 @@ def segment_rows(store: Store, entry: SegmentEntry, number: int, deleted: np.nda
 
 def locate_ids(store: Store, entry: SegmentEntry, number: int) -> np.ndarray:
     """LOCATED rows of all passages of a segment, deleted ones included."""
-    ids = np.concatenate([hash_texts(table["id"].to_pylist()) for table in _tables(store, entry, ["id"])])
+    ids = np.concatenate([hash_ids(table) for table in _tables(store, entry, ["id"])])
     rows = np.zeros(len(ids), LOCATED)
     rows["id"], rows["segment"], rows["row"] = ids, number, np.arange(len(ids))
     return rows
@@ -69,5 +78,6 @@ def locate_ids(store: Store, entry: SegmentEntry, number: int) -> np.ndarray:
 
 def _tables(store: Store, entry: SegmentEntry, names: list[str]) -> list[pa.Table]:
     file = PassageFile(read_verified(store, entry.files[PASSAGES_FILE]))
+    names = [*names, *(name for name in file.schema.names if name == "document_id")]
     columns = [list(file.column(name)) for name in names]
     return [pa.table(dict(zip(names, batch, strict=True))) for batch in zip(*columns, strict=True)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.catalogue.hashing import hash_texts
+from actors.catalogue.hashing import hash_passages_of, hash_texts
 from actors.catalogue.rows import NOWHERE, SCANNED, file_places, hash_passages
 from actors.corpus.planning import WorkUnit
 from actors.corpus.schema import Passages, Reject
@@ -40,9 +40,9 @@ def scan_units(reader: Reader, units: Sequence[WorkUnit], first: int, positions:
 def _repeated(passages: Passages, number: int, positions: Mapping[str, int]) -> np.ndarray:
     """The claims of rows that were refused because their id came before in the unit: another file may own that id tomorrow."""
     again = [reject for reject in passages.rejects if reject.id is not None and reject.reason.startswith("duplicate id")]
-    first = "#0" if "document_id" in passages.table.column_names else ""  # a document that was refused claims its first passage
-    rows = np.zeros(len(again), SCANNED)
-    rows["id"] = hash_texts([f"{reject.id}{first}" for reject in again])
+    rows, names = np.zeros(len(again), SCANNED), [str(reject.id) for reject in again]
+    cut = "document_id" in passages.table.column_names  # a document that was refused claims its first passage
+    rows["id"] = hash_passages_of(names, [0] * len(names)) if cut else hash_texts(names)
     rows["file"] = [positions.get(reject.source, NOWHERE) for reject in again]
     rows["unit"], rows["row"] = number, REPEATED
     return rows

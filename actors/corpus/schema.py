@@ -21,12 +21,18 @@ DOCUMENT_SCHEMA = PASSAGE_SCHEMA.append(pa.field("title", pa.string()))
 """One document a row, before it is cut into passages: as above, but `text` is the text alone and `title` stands beside it ("" if none)."""
 
 CHUNK_SCHEMA = PASSAGE_SCHEMA.append(pa.field("document_id", pa.string()))
-"""One passage of a document a row: id is `document#k`; `text` begins with the document's title; the hash is over (id, title, piece)."""
+"""One passage of a document a row: id is `document#k`; `text` begins with the document's title; the hash is over (id, what stands before
+the piece, piece)."""
 
 
 def document_of(passage: str) -> str:
     """The document that a passage was cut from. What stands behind the last # is the passage's number, so the document's id may hold #."""
     return passage.rpartition("#")[0]
+
+
+def number_of(passage: str) -> int:
+    """Which of its document's passages it is, from 0."""
+    return int(passage.rpartition("#")[2])
 
 
 def document_ids(table: pa.Table) -> pa.ChunkedArray:

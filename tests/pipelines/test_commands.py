@@ -11,13 +11,16 @@ import pytest
 import typer
 import yaml
 
+from configs.errors import UserError
 from pipelines.cli import app, guarded
+from pipelines.collect import parse_duration
 from tests.jobs import make_corpus, read_rankings, tiny_config, tiny_settings, write_config
 
 PURPOSES = {
     "run": "The whole job: corpus to report.",
     "embed": "Corpus to vectors.",
     "index": "Vectors to a published version of the index.",
+    "reindex": "Only what changed in the corpus",
     "search": "Queries to candidates.",
     "rerank": "Candidates to rankings.",
     "evaluate": "Rankings to measures and the report.",
@@ -26,6 +29,9 @@ PURPOSES = {
     "gc": "Delete what nothing names any more",
     "versions list": "All versions, oldest first.",
     "versions show": "One version as YAML",
+    "versions rollback": "Publish a version equal to an older one.",
+    "versions diff": "What version B has in place of version A",
+    "verify": "Re-read a version from end to end",
 }
 Command = Callable[..., tuple[int, str]]
 WEEK = 7 * 24 * 3600
@@ -196,6 +202,50 @@ def test_gc_never_takes_the_files_of_a_segment_whose_record_is_younger_than_the_
     before = objects(store)
     assert command("gc", config, "--keep", 1, "--delete") == (0, "Deleted 0 objects, 0.0 MB.\n")
     assert objects(store) == before
+
+
+@pytest.mark.cluster
+def test_gc_leaves_what_a_search_that_began_before_the_last_publication_still_reads(command, config, store):
+    os.utime(store / "versions" / "00000002.json")
+    before = objects(store)
+    assert command("gc", config, "--keep", 1, "--older-than", "1d", "--delete") == (0, "Deleted 0 objects, 0.0 MB.\n")
+    status, shown = command("search", config, "--version", 1)
+    assert status == 0 and "6 queries have candidates." in shown
+    assert before.keys() <= objects(store).keys()
+
+
+@pytest.mark.cluster
+def test_a_version_whose_segments_gc_removed_is_refused_in_one_sentence(command, config, store):
+    assert command("gc", config, "--keep", 1, "--delete")[0] == 0
+    for arguments in (("search", config, "--version", 1), ("versions", "rollback", config, 1), ("versions", "diff", config, 1, 2)):
+        status, shown = command(*arguments)
+        assert status == 2 and shown.splitlines()[-1].startswith("raytrieve: Version 1 can no longer be used: ")
+        assert "by gc or by hand" in shown and "Traceback" not in shown
+    assert command("search", config)[0] == 0
+
+
+@pytest.mark.cluster
+def test_verify_reads_a_version_from_end_to_end_and_names_what_is_wrong(command, config, store):
+    status, shown = command("verify", config)
+    assert status == 0 and shown.startswith("Version 2: 120 passages, ") and shown.endswith(" 0 faults.\n")
+    (damaged, *_) = yaml.safe_load(command("versions", "show", config, 2)[1])["segments"][1]["files"].values()
+    data = bytearray((store / damaged["key"]).read_bytes())
+    data[-9] ^= 4
+    (store / damaged["key"]).write_bytes(data)
+    status, shown = command("verify", config)
+    assert status == 2 and shown.startswith("FAIL ") and f"{damaged['key']} is damaged" in shown and "1 faults." in shown
+    assert command("verify", config, "--version", 1)[0] == 0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("48h", 172_800), ("7d", 604_800), ("1.5", 5400), ("0", 0)])
+def test_durations_are_written_as_people_say_them(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-1h", "7 days", "h", ""])
+def test_what_is_no_duration_is_refused_with_an_example(text):
+    with pytest.raises(UserError, match="write 90s, 30m, 48h or 7d"):
+        parse_duration(text)
 
 
 def test_gc_refuses_to_keep_no_version_at_all(command, tmp_path):

@@ -4,7 +4,9 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from configs.errors import UserError
 from configs.load import build_config, load_config
 from configs.schema import Config, S3Config, SearchConfig
 from pipelines import run
+from pipelines.outcome import Outcome
 from pipelines.preview import preview
 from pipelines.reindex import reindex
 from pipelines.verify import verify
@@ -287,6 +290,33 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     assert verify(config, 1).faults == verify(config, 2).faults == ()
     back = reindex(configured(inputs, store))
     assert back.manifest.version == 3 and back.tokens == 0, "the old embedding is still there"
+
+
+def upsert_while(inputs: Path, store: Path, folder: Path, row: dict[str, Any], meanwhile: Callable[[], object]) -> Outcome:
+    """An upsert of one new text; `meanwhile` is called while it works."""
+    pq.write_table(pa.Table.from_pylist([row]), folder / f"{row['_id']}.parquet")
+    made = settings(inputs, store, reindex={"mode": "upsert"})
+    made["corpus"]["path"] = str(folder / f"{row['_id']}.parquet")
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(reindex, build_config(made, "test"))
+        while not list(store.glob("leases/*.json")) and not working.done():
+            time.sleep(0.01)
+        meanwhile()
+        return working.result()
+
+
+def test_a_run_that_loses_its_race_goes_on_from_the_winner_unless_both_change_the_same_passage(inputs, corpus, store, tmp_path):
+    config = configured(inputs, store)
+    corpus.write(0, corpus.rows(0)[1:])
+    assert reindex(config).manifest.version == 2
+    row = {"_id": "late", "text": "a panda that came while another run published", "year": 1}
+    done = upsert_while(inputs, store, tmp_path, row, lambda: rollback(config, 1))
+    assert done.parent == 3 and done.manifest.version == 4, "version 3 is that of the rollback"
+    assert {"late", "p00000"} <= live(store).keys() and done.manifest.rows == 361
+    row = {"_id": "p00000", "text": "a panda that two runs want to change", "year": 1}
+    with pytest.raises(UserError, match="1 of the passages to upsert were changed by another run after version 4: look at version 5"):
+        upsert_while(inputs, store, tmp_path, row, lambda: rollback(config, 2))
+    assert version_numbers(LocalStore(store)) == [1, 2, 3, 4, 5]
 
 
 def follow_alone(path: Path, address: str) -> None:
