@@ -6,6 +6,8 @@ A peer that is not installed, or that this machine can not run sensibly, is name
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,10 +51,15 @@ def missing(*modules: str) -> str:
 
 def open_sentence_transformer(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Encode:
     """SentenceTransformer.encode."""
+    model = _sentence_transformer(str(checkpoint.folder), dtype)
+    return lambda texts, batch: np.asarray(model.encode(list(texts), batch_size=batch or 32, show_progress_bar=False), np.float32)
+
+
+@lru_cache(maxsize=2)
+def _sentence_transformer(folder: str, dtype: torch.dtype) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(checkpoint.folder), device=str(pick_device()), model_kwargs={"dtype": dtype})
-    return lambda texts, batch: np.asarray(model.encode(list(texts), batch_size=batch or 32, show_progress_bar=False), np.float32)
+    return SentenceTransformer(folder, device=str(pick_device()), model_kwargs={"dtype": dtype})
 
 
 def open_sentence_transformer_bf16(checkpoint: Checkpoint) -> Encode:

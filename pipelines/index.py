@@ -29,7 +29,7 @@ from pipelines.job import Job
 from pipelines.operators import Operator
 from pipelines.stream import Item, Stage
 
-_SCHEMA = 1  # raise it when the bytes of a segment change for the same input
+_SCHEMA = 2  # raise it when what is stored of a segment changes for the same input
 _BUCKET_ROWS = 8_000_000  # id hashes sorted at once: 24 bytes each
 _UNITS = 256  # units whose hashes one task reads
 

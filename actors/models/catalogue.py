@@ -1,6 +1,6 @@
 """A model's name or folder in, what is known of it by that name out: the table of named families. Reads no files, knows no torch.
 
-Facts are those of the model cards and of FlagEmbedding's README (numerics.md 1.1); parameters follow from the published shapes.
+Facts are those of the model cards and of FlagEmbedding's README; parameters follow from the published shapes.
 A checkpoint's own files win wherever they speak: the table adds what only the name tells, above all the instructions.
 """
 

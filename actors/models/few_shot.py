@@ -1,4 +1,4 @@
-"""Texts of queries in, the same between worked examples and a closing cue out: how bge-en-icl reads its queries (numerics.md 2.2).
+"""Texts of queries in, the same between worked examples and a closing cue out: how bge-en-icl reads its queries (FlagICLModel).
 
 A query is cut before it is put into its frame, so that neither the examples nor the cue are ever lost to truncation.
 """

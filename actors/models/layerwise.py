@@ -1,4 +1,4 @@
-"""Packed prompts in, scores of chosen layers out: rerankers with a head on every layer from start_layer up (numerics.md 2.6, 2.7).
+"""Packed prompts in, scores of chosen layers out: rerankers with a head on every layer from start_layer up (as FlagEmbedding's).
 
 The network stops at the highest layer asked for; each layer's states are read by that layer's own head, in whatever order asked.
 """

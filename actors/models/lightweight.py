@@ -1,4 +1,4 @@
-"""States of packed pairs in, fewer states out: the token compression of bge-reranker-v2.5-gemma2-lightweight (numerics.md 2.7)."""
+"""States of packed pairs in, fewer states out: the token compression of bge-reranker-v2.5-gemma2-lightweight."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Pairs in, bge-m3's mixed scores out: dense, sparse and multi-vector scores of one encoder, weighted (numerics.md 2.3).
+"""Pairs in, bge-m3's mixed scores out: dense, sparse and multi-vector scores of one encoder, weighted.
 
 The mix is (w1 dense + w2 sparse + w3 multi-vector) / (w1 + w2 + w3), as BGEM3FlagModel.compute_score has it.
 """

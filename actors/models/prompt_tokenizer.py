@@ -1,4 +1,4 @@
-"""Texts in, the pieces of an LLM reranker's prompts as ids out, and their joining: no torch, no weights (numerics.md 2.5 to 2.7).
+"""Texts in, the pieces of an LLM reranker's prompts as ids out, and their joining: no torch, no weights.
 
 A pair reads: bos, "A: " and the query, newline, "B: " and the passage, newline, the question. Pieces are tokenised once each.
 """

@@ -42,7 +42,7 @@ class SparseRows:
 
 
 def heaviest(token_ids: np.ndarray, weights: np.ndarray, offsets: np.ndarray, dropped: Sequence[int]) -> SparseRows:
-    """The greatest weight of each id within a text, without the `dropped` ids and without weights of 0 (numerics.md 2.3).
+    """The greatest weight of each id within a text, without the `dropped` ids and without weights of 0, as BGEM3FlagModel has it.
 
     `token_ids`: int [t], `weights`: float32 [t], `offsets`: int64 [n + 1].
     """

@@ -1,6 +1,6 @@
 """Texts in, token ids out, with a checkpoint's own tokenizer and neither torch nor weights.
 
-The Rust tokenizer is used directly and pairs are joined as ids, as FlagEmbedding does with transformers 4 (numerics.md 2.4).
+The Rust tokenizer is used directly and pairs are joined as ids, as FlagEmbedding does with transformers 4.
 """
 
 from collections.abc import Mapping, Sequence

@@ -18,6 +18,9 @@ def split_uri(uri: str) -> tuple[str, str]:
     if "://" not in uri:
         return "file", str(Path(uri).expanduser())
     parts = urlsplit(uri)
+    if parts.scheme not in ("file", "s3"):
+        shown = "An address" if "@" in uri or parts.query else uri
+        raise UserError(f"{shown} has the scheme {parts.scheme}://, which is not supported: use a local path or s3://bucket/path.")
     # A secret may hold a slash, which ends the part that urlsplit searches for it; no bucket has a colon. Never shown.
     if "@" in parts.netloc or ":" in parts.netloc or parts.query:
         raise UserError(
@@ -28,11 +31,9 @@ def split_uri(uri: str) -> tuple[str, str]:
         if parts.netloc not in ("", "localhost"):
             raise UserError(f"{uri} names the host {parts.netloc}: a file:// URI has three slashes, as in file:///data/corpus.")
         return "file", path.removeprefix("localhost")
-    if parts.scheme == "s3":
-        if not _BUCKET.fullmatch(parts.netloc):
-            raise UserError(f"{uri} names no bucket: write s3://bucket/path, the bucket in letters, digits, dots and hyphens.")
-        return "s3", path.rstrip("/")
-    raise UserError(f"{uri} has the scheme {parts.scheme}://, which is not supported: use a local path or s3://bucket/path.")
+    if not _BUCKET.fullmatch(parts.netloc):
+        raise UserError(f"{uri} names no bucket: write s3://bucket/path, the bucket in letters, digits, dots and hyphens.")
+    return "s3", path.rstrip("/")
 
 
 def open_filesystem(uri: str, s3: S3Config) -> tuple[fsspec.AbstractFileSystem, str]:

@@ -1,7 +1,7 @@
 """Gemma, Gemma 2, Llama, Mistral, Qwen 2 and 3, and MiniCPM: packed token ids in, hidden states out; causal, without a cache.
 
 One block serves them all; `DecoderShape` says what differs. Layers can be run one by one, as rerankers with a head on every
-layer need (numerics.md 2.5 to 2.7).
+layer need (MiniCPM, Gemma 2).
 """
 
 import math
@@ -63,7 +63,7 @@ class DecoderShape:
             residual_scale=float(config["scale_depth"]) / math.sqrt(layers) if minicpm else 1.0,
             gemma_norms=gemma,
             post_norms=gemma2,
-            # The reference of gemma2 embedders caps scores, that of the lightweight reranker does not (numerics.md 2.2, 2.7).
+            # The reference of gemma2 embedders caps scores, that of the lightweight reranker does not.
             softcap=float(config.get("attn_logit_softcapping") or 0) if kind == "gemma2" else 0.0,
             windows=_windows(config, layers),
         )

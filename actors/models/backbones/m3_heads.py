@@ -1,4 +1,4 @@
-"""bge-m3's two further linear maps: hidden states in, lexical weights and ColBERT vectors out (Chen et al. 2024, numerics.md 2.3).
+"""bge-m3's two further linear maps: hidden states in, lexical weights and ColBERT vectors out (Chen et al. 2024).
 
 They lie beside the encoder as plain state dicts, sparse_linear.pt and colbert_linear.pt, and are read with weights_only.
 """

@@ -73,7 +73,7 @@ def test_neither_order_nor_budget_changes_a_vector(folder):
 
 
 def test_a_long_query_is_cut_before_it_is_framed():
-    """The rule of numerics.md 2.2 written out with the bare tokenizer."""
+    """FlagICLModel's rule written out with the bare tokenizer."""
     rust, text, length = Tokenizer.from_file(str(ICL / "tokenizer.json")), "the giant panda is a bear endemic to China " * 9, 40
 
     def count(piece):
