@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> Path:
             entrants = [_Entrant(peer, peer.open(checkpoint)) for peer in PEERS if peer.name not in left_out]
             entrants += [_ours(checkpoint, precision) for precision in _precisions()]
             for corpus in options.corpora.split(","):
-                texts = read_corpus(corpus, options.texts, checkpoint.folder, options.tokens)
+                texts = read_corpus(corpus, options.texts, checkpoint.info, options.tokens)
                 cases.append(_case(f"{checkpoint.name}, {corpus}", checkpoint, texts, entrants, options.repeats, left_out))
     return publish("embed", cases, left_out, options.out)
 

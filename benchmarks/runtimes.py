@@ -69,8 +69,10 @@ def _encode_with(checkpoint: Checkpoint, forward: Forward) -> Encode:
     def passed(**inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"last_hidden_state": torch.from_numpy(forward({name: inputs[name].numpy() for name in _INPUTS}))}
 
-    model[0].model.to("meta").forward = passed  # torch's weights are not needed any more
-    return lambda texts, batch: np.asarray(model.encode(list(texts), batch_size=batch or 32, show_progress_bar=False, device="cpu"))
+    model[0].model.forward = passed
+    for parameter in model[0].model.parameters():
+        parameter.data = torch.empty(0)  # many copies of large weights would not fit
+    return lambda texts, batch: np.asarray(model.encode(list(texts), batch_size=batch or 32, show_progress_bar=False), np.float32)
 
 
 def _exported(checkpoint: Checkpoint) -> Path:

@@ -4,16 +4,18 @@ import random
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
+
+from actors.models.description import CheckpointInfo
+from actors.models.tokenizing import open_tokenizer
 
 SCIFACT = Path(__file__).parent.parent / "tests" / "data" / "scifact"
 CORPORA = ("scifact", "fixed")
 _WORDS = 2000
 
 
-def read_corpus(name: str, count: int, tokenizer: Path, tokens: int) -> list[str]:
+def read_corpus(name: str, count: int, info: CheckpointInfo, tokens: int) -> list[str]:
     """`count` texts: of scifact, a sample over all of it; of fixed, words that make `tokens` tokens with specials each."""
-    return scifact_passages(count) if name == "scifact" else fixed_texts(count, tokenizer, tokens)
+    return scifact_passages(count) if name == "scifact" else fixed_texts(count, info, tokens)
 
 
 def scifact_passages(count: int) -> list[str]:
@@ -28,9 +30,9 @@ def scifact_queries(count: int) -> list[str]:
     return pq.read_table(SCIFACT / "queries.parquet")["text"].to_pylist()[:count]
 
 
-def fixed_texts(count: int, tokenizer: Path, tokens: int) -> list[str]:
-    """Texts of random words that are one token each to the tokenizer of a checkpoint's folder."""
-    opened = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+def fixed_texts(count: int, info: CheckpointInfo, tokens: int) -> list[str]:
+    """Texts of random words that are one token each to a checkpoint's tokenizer."""
+    opened = open_tokenizer(info)
     candidates = sorted({word for text in scifact_passages(500) for word in text.lower().split() if word.isalpha()})
     words = [word for word in candidates if len(opened.encode(word, add_special_tokens=False).ids) == 1][:_WORDS]
     chooser, length = random.Random(1), tokens - opened.num_special_tokens_to_add(False)

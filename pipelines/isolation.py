@@ -16,6 +16,8 @@ from configs.errors import UserError
 from pipelines.operators import Operator, run_chain
 
 logger = logging.getLogger(__name__)
+KILLED = "killed its worker"
+"""The reason of such a reject."""
 _MOST = 16  # poison rows of one unit; more than that is a broken model or machine, not a broken row
 _DEATH = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError)
 
@@ -35,7 +37,7 @@ def finish_alone(operators: list[Operator], parcel: Parcel, stage: str) -> dict[
                 "Check the memory of the nodes and the model (`raytrieve doctor`)."
             )
         logger.warning("%s row %s kills the worker of stage %s; it goes to the rejects.", found[0], found[1], stage)
-        poison.append([*found, "killed its worker: the process died on this row, also when it was tried alone"])
+        poison.append([*found, f"{KILLED}: the process died on this row, also when it was tried alone"])
 
 
 def _find_poison(operators: list[Operator], parcel: Parcel) -> list[object] | None:

@@ -12,12 +12,16 @@ import ray
 
 from actors.catalogue.reuse import find_known
 from actors.corpus.planning import WorkUnit, group_for_reading
+from actors.corpus.rejects import decode_rejects
+from actors.corpus.schema import Reject
 from actors.parcels import Parcel
 from actors.reader import Reader
 from actors.recaller import Recaller, Rejoiner
 from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.fingerprints import fingerprint
+from actors.storage.objects import Store
 from pipelines.embed import Embedding, corpus_operators, finish, reading_operator
+from pipelines.isolation import KILLED
 from pipelines.job import Job
 from pipelines.operators import Operator
 from pipelines.replanning import Changes
@@ -53,6 +57,8 @@ class Taken:
     """Tokens embedded now; those of units that were found committed do not count."""
     recalled: int
     """Passages that got a vector of before, likewise."""
+    killers: tuple[Reject, ...]
+    """Passages that killed the workers that embedded them, and were left out."""
 
 
 def take_in(job: Job, embedding: Embedding, changes: Changes) -> Taken:
@@ -64,7 +70,13 @@ def take_in(job: Job, embedding: Embedding, changes: Changes) -> Taken:
         records += read_commits(job.store, embedding.folder, [intake.name for intake in intakes])
     made = [record for record in records if record.unit not in found]
     tokens, recalled = (int(sum(record.counts.get(name, 0) for record in made)) for name in ("tokens", "recalled"))
-    return Taken(tuple(records), tokens, recalled)
+    return Taken(tuple(records), tokens, recalled, tuple(_killers(job.store, records)))
+
+
+def _killers(store: Store, records: Sequence[CommitRecord]) -> Iterator[Reject]:
+    for record in records:
+        if KILLED in record.details["reasons"]:  # the unit's other rejects were found when it was compared
+            yield from (reject for reject in decode_rejects(store.get(record.files["rejects"].key)) if reject.reason.startswith(KILLED))
 
 
 def once_and_again(wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -58,9 +58,10 @@ def _attempt(job: Job, embedding: Embedding, newest: Manifest | None, tried: lis
         return Outcome(newest, newest.version)
     changes = find_changes(job, newest)
     _refuse_overlap(job, tried, changes)
+    taken = take_in(job, embedding, changes)
+    changes.rejects += taken.killers
     if changes.rejects:
         job.store.put(f"{job.folder}/rejects-corpus.jsonl", encode_rejects(changes.rejects))
-    taken = take_in(job, embedding, changes)
     delta = draft_delta(job, embedding, changes, taken.records)
     if not delta.draft.rows:
         raise UserError("Nothing would be left in the index: every passage was rejected when it was embedded. See the rejects files.")

@@ -68,8 +68,10 @@ def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
     unread = ~fresh & (won["segment"] == SHADOW)
     same = fresh & (holders >= 0) & _equal(held, won, "content", "embedding", "metadata")
     kept, wanted = same | (~fresh & ~unread), fresh & ~same
-    going = np.setdiff1d(live, holders[kept])
-    lost = going[~np.isin(old["id"][going], won["id"])]
+    stays = np.zeros(len(old), bool)
+    stays[holders[kept]] = True
+    going = live[~stays[live]]
+    lost = going[_find(won["id"], np.arange(len(won)), old["id"][going]) < 0]
     restated = wanted & _equal(held, won, "embedding")
     counts = {
         "unchanged": int(kept.sum()),

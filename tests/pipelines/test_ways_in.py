@@ -53,11 +53,11 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
     }
-    port, dashboard, client, agent, metrics = _free_ports(5)
+    port, dashboard, agent, metrics = _free_ports(4)
     options = {
         "port": port,
         "dashboard-port": dashboard,
-        "ray-client-server-port": client,
+        "ray-client-server-port": 0,
         "dashboard-agent-listen-port": agent,
         "metrics-export-port": metrics,
         "node-ip-address": "127.0.0.1",
@@ -76,6 +76,15 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     finally:
         _stop(process)
         shutil.rmtree(short, ignore_errors=True)
+
+
+def test_the_head_answers_nobody_who_lacks_the_token(head):
+    for token in ({}, {"Authorization": "Bearer " + "0" * 64}):
+        body = json.dumps({"entrypoint": "true"}).encode()
+        request = urllib.request.Request(f"{head.address}/api/jobs/", body, {"Content-Type": "application/json", **token})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code in (401, 403)
 
 
 def test_a_submitted_job_takes_its_code_from_the_working_directory(head):

@@ -1,0 +1,54 @@
+"""SIGTERM, as a spot machine, `ray job stop` and Kubernetes send it: the driver says what becomes of its work and is gone."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.jobs import ROOT, command, environment, make_corpus, tiny_settings, write_config
+
+pytestmark = pytest.mark.cluster
+
+
+def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_process(tmp_path):
+    make_corpus(tmp_path, passages=1200)
+    store = tmp_path / "store"
+    config = write_config(tmp_path / "job.yaml", tiny_settings(tmp_path, store, embed={"unit_rows": 10}))
+    process = subprocess.Popen(command("run", str(config)), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(list(store.glob("vectors/*/commits/*.json"))) < 3:
+        time.sleep(0.01)
+    family = below(process.pid)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=30)[1]  # ten times what `ray job stop` waits, for a busy machine
+    assert process.returncode == 143 and len(family) > 3
+    assert told.endswith(
+        "raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
+    )
+    assert "Traceback" not in told and told.count("raytrieve: ") == 1
+    records = [json.loads(path.read_text()) for path in store.glob("vectors/*/commits/*.json")]
+    assert 3 <= len(records) < 120
+    assert all((store / file["key"]).stat().st_size == file["size"] for record in records for file in record["files"].values())
+    events = [json.loads(line) for path in store.glob("runs/*/events/*") for line in path.read_text().splitlines()]
+    assert events[-1]["event"] == "failed" and events[-1]["error"] == "Terminated"
+    end = time.monotonic() + 30
+    while any(map(alive, family)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(map(alive, family))
+
+
+def below(pid: int) -> set[int]:
+    """The process's children and theirs."""
+    children = {int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()}
+    return children.union(*(below(child) for child in children))
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
