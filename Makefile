@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt
 
-.PHONY: quickstart test lint check unit chaos memory clean
+.PHONY: quickstart test lint check unit chaos memory audit clean
 
 quickstart: $(VENV)/.quickstart ## SciFact end to end: embed, index, search, rerank, evaluate, report
 	$(BIN)/raytrieve run quickstart
@@ -41,6 +41,9 @@ $(VENV)/.quickstart: $(VENV)/.torch pyproject.toml
 $(VENV)/.test: $(VENV)/.quickstart pyproject.toml
 	$(PIP) --editable ".[cpu,quickstart,notebook,test]"
 	touch $@
+
+audit: $(VENV)/.test ## known vulnerabilities of what is pinned and installed; without network it says SKIPPED
+	$(BIN)/python infra/audit.py
 
 clean:
 	rm -rf $(VENV) data .pytest_cache .mypy_cache .ruff_cache

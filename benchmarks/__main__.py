@@ -1,4 +1,4 @@
-"""`python -m benchmarks embed|rerank|search|pipeline|scaling`: a module each. Exit status 1: results differ."""
+"""`python -m benchmarks embed|rerank|search|pipeline|scaling`, a module each. Exit status 1: results differ."""
 
 import argparse
 import importlib
@@ -14,17 +14,19 @@ COMPARISONS = ("embed", "rerank", "search", "pipeline", "scaling")
 
 def main(arguments: Sequence[str]) -> int:
     """Run one comparison; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Comparisons, side by side and interleaved.")
-    commands = parser.add_subparsers(dest="comparison", required=True)
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in COMPARISONS}
-    for name, module in modules.items():
-        command = commands.add_parser(name, help=(module.__doc__ or "").partition(": ")[2].partition(".")[0])
-        command.add_argument("--repeats", type=int, default=5, help="counted runs of every contestant")
-        command.add_argument("--out", type=Path, default=None, help="folder of the JSON and the plot (default: benchmarks/results)")
-        module.add_options(command)
-    options = parser.parse_args(arguments)
+    chooser = argparse.ArgumentParser(prog="python -m benchmarks", description="Comparisons, side by side and interleaved.")
+    chooser.add_argument("comparison", choices=COMPARISONS, help="what is compared; its own options: python -m benchmarks NAME --help")
+    name = chooser.parse_args(arguments[:1]).comparison
+    module = importlib.import_module(f"benchmarks.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="counted runs of every contestant")
+    parser.add_argument("--out", type=Path, default=None, help="folder of the JSON and the plot (default: benchmarks/results)")
+    module.add_options(parser)
+    options = parser.parse_args(arguments[1:])
     try:
-        modules[options.comparison].run(options)
+        module.run(options)
     except NotTheSame as difference:
         print(f"refused: {difference}", file=sys.stderr)
         return 1

@@ -81,9 +81,7 @@ def check_encoder(config: Config) -> CheckpointInfo:
     info = read_description(_folder("embed.model", model, config.embed.revision, config.s3))
     kind = reranker_kind(info)
     if kind is not None:
-        raise UserError(
-            f"embed.model {model} is a reranker (kind {kind}), not an encoder: use it under rerank.model, and an encoder here."
-        )
+        raise UserError(f"embed.model {model} is a reranker (kind {kind}), not an encoder: use it under rerank.model, and an encoder here.")
     effective_instructions(info, task=config.embed.task)
     return info
 

@@ -115,10 +115,18 @@ def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
         min(shares, key=lambda share: sum(map(resident_bytes, share.values())))[ordinal] = entry
     handles: list[Any] = []
     gpus = _searcher_gpus(job)
+    threads = {"env_vars": {"OMP_NUM_THREADS": str(cores())}}  # else Ray gives half a CPU's matrix products one thread
     try:
         for share in shares:
             memory = sum(map(resident_bytes, share.values()))
-            options = {"num_cpus": 0.5, "num_gpus": gpus, "memory": memory, "max_restarts": 3, "max_task_retries": 30}
+            options = {
+                "num_cpus": 0.5,
+                "num_gpus": gpus,
+                "memory": memory,
+                "max_restarts": 3,
+                "max_task_retries": 30,
+                "runtime_env": threads,
+            }
             arguments = (job.store, share, retrieval, manifest.deletions, cores(), gpus > 0)
             handles.append(ray.remote(Searcher).options(**options).remote(*arguments))
         ray.get([handle.ready.remote() for handle in handles])

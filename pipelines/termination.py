@@ -16,9 +16,9 @@ from typing import Any
 TERMINATED = 128 + signal.SIGTERM
 _SENTENCE = b"raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
 _PATIENCE_S = 2.0  # to write the last events and to end Ray; a store that is away must not hold the process until it is killed
-_MOMENT_S = 0.5
+_LEAVING = b"\0"  # no signal has this number
 
-_said = threading.Event()
+_said, _settled = threading.Event(), threading.Event()
 
 
 class Terminated(SystemExit):
@@ -36,10 +36,9 @@ def ending_on_sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, _end)
     try:
         yield
-    except BaseException as error:
-        # 1 and 15 are the statuses of Ray's own handlers; the sentence may come a moment after them.
-        if isinstance(error, SystemExit) and error.code in (1, signal.SIGTERM, TERMINATED):
-            _said.wait(_MOMENT_S)
+    except BaseException:
+        os.write(writing, _LEAVING)  # behind any signal: when the watcher has seen it, it has seen them
+        _settled.wait(_PATIENCE_S)
         if not _said.is_set():
             raise
         raise Terminated(TERMINATED) from None
@@ -52,10 +51,14 @@ def keep_handler(before: Any) -> None:
 
 
 def _watch(signals: int) -> None:
-    while signal.SIGTERM not in os.read(signals, 64):
-        pass
-    os.write(2, _SENTENCE)
-    _said.set()
+    seen = b""
+    while signal.SIGTERM not in seen:
+        seen = os.read(signals, 64)
+        if signal.SIGTERM in seen:
+            os.write(2, _SENTENCE)
+            _said.set()
+        if _said.is_set() or _LEAVING in seen:
+            _settled.set()
     time.sleep(_PATIENCE_S)
     os._exit(TERMINATED)
 

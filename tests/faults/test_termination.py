@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,9 +12,29 @@ import pytest
 
 from tests.jobs import ROOT, command, environment, make_corpus, tiny_settings, write_config
 
-pytestmark = pytest.mark.cluster
+SENTENCE = "raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
+OTHERS = {  # who handles the signal, such as Ray while it starts
+    "waits for ever": "lambda *_: time.sleep(600)",
+    "leaves with a status of its own": "lambda *_: sys.exit(15)",
+    "fails": "lambda *_: 1 / 0",
+}
 
 
+@pytest.mark.parametrize("handler", OTHERS)
+def test_the_end_is_the_same_whoever_has_taken_over_the_signal(handler):
+    code = f"""
+import os, signal, sys, time
+from pipelines.termination import ending_on_sigterm
+with ending_on_sigterm():
+    signal.signal(signal.SIGTERM, {OTHERS[handler]})
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(600)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (143, SENTENCE)
+
+
+@pytest.mark.cluster
 def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_process(tmp_path):
     make_corpus(tmp_path, passages=1200)
     store = tmp_path / "store"
@@ -25,9 +46,7 @@ def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_pro
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=30)[1]  # ten times what `ray job stop` waits, for a busy machine
     assert process.returncode == 143 and len(family) > 3
-    assert told.endswith(
-        "raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
-    )
+    assert told.endswith(SENTENCE)
     assert "Traceback" not in told and told.count("raytrieve: ") == 1
     records = [json.loads(path.read_text()) for path in store.glob("vectors/*/commits/*.json")]
     assert 3 <= len(records) < 120

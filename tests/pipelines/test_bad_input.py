@@ -90,7 +90,8 @@ def test_a_bad_value_is_told_with_its_field(refused, config):
 
 def test_a_missing_config_is_told_with_the_shipped_names(refused, tmp_path):
     told = refused(path=tmp_path / "nothing.yaml")
-    assert told == f"There is no config file {tmp_path}/nothing.yaml. Give a path, or one of the shipped names: bge, quickstart."
+    names = "bge, chinese, layerwise, m3-hybrid, quickstart"
+    assert told == f"There is no config file {tmp_path}/nothing.yaml. Give a path, or one of the shipped names: {names}."
 
 
 def test_an_s3_endpoint_that_cannot_be_reached_is_named(refused, monkeypatch):
@@ -141,7 +142,7 @@ def test_an_encoder_as_reranker_is_told_with_what_to_use(refused):
 
 
 def test_a_cross_encoder_for_late_interaction_is_told_the_kind(refused):
-    assert "set rerank.kind to auto or cross_encoder" in refused("rerank.kind=late_interaction")
+    assert "set kind to auto or cross_encoder" in refused("rerank.kind=late_interaction")
 
 
 def test_more_candidates_than_passages_are_told_with_the_most_there_can_be(refused):
