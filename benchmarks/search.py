@@ -67,7 +67,7 @@ def _case(segment: Segment, queries: np.ndarray, k: int, repeats: int, left_out:
 
 
 def _by_blas(index: faiss.IndexFlatIP, queries: np.ndarray, k: int) -> np.ndarray:
-    """The same by matrix products, which faiss 1.15 leaves to batches of 128,000 queries unless told otherwise."""
+    """The same by matrix products, which faiss 1.15 takes from queries x dimension = 128,000 on unless told otherwise."""
     before, faiss.cvar.distance_compute_blas_threshold = faiss.cvar.distance_compute_blas_threshold, 1
     try:
         rows: np.ndarray = index.search(queries, k)[1]

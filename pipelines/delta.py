@@ -26,10 +26,11 @@ from actors.storage.commits import CommitRecord, DataFile, read_commits
 from actors.storage.manifests import Manifest, SegmentEntry
 from actors.storage.objects import Store
 from configs.schema import IndexConfig
+from pipelines.changes import Changes
 from pipelines.embed import Embedding
 from pipelines.index import build_segments, index_facts, mean_detail, segment_names, train_template
 from pipelines.job import Job
-from pipelines.replanning import Changes, as_list
+from pipelines.replanning import as_list
 
 _NONE = np.zeros(0, np.int64)
 

@@ -20,11 +20,11 @@ from actors.recaller import Recaller, Rejoiner
 from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.fingerprints import fingerprint
 from actors.storage.objects import Store
+from pipelines.changes import Changes
 from pipelines.embed import Embedding, corpus_operators, finish, reading_operator
 from pipelines.isolation import KILLED
 from pipelines.job import Job
 from pipelines.operators import Operator
-from pipelines.replanning import Changes
 from pipelines.stream import Item, Stage
 
 _LOOKED_UP_AT_ONCE = 256  # units of one task

@@ -15,6 +15,7 @@ from actors.storage.leases import lease
 from actors.storage.manifests import Manifest, Superseded, newest_version, publish
 from configs.errors import UserError
 from configs.schema import Config
+from pipelines.changes import Changes
 from pipelines.delta import draft_delta, same_index, write_catalogue
 from pipelines.embed import Embedding, describe_embedding, embed
 from pipelines.gate import judge
@@ -23,7 +24,7 @@ from pipelines.job import Job, open_job
 from pipelines.outcome import Outcome
 from pipelines.progress import Display
 from pipelines.reembedding import take_in
-from pipelines.replanning import Changes, find_changes, same_input
+from pipelines.replanning import find_changes, same_input
 
 
 def reindex(config: Config, display: Display | None = None) -> Outcome:

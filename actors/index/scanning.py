@@ -47,7 +47,7 @@ class _Best:
 
     def __init__(self, queries: int, count: int) -> None:
         self._count = count
-        capacity = count + max(_FIRST, min(2 * count, _BLOCK))
+        capacity = count + max(_FIRST, min(4 * count, _BLOCK))
         self._scores = np.full((queries, capacity), -np.inf, np.float32)
         self._rows = np.full((queries, capacity), -1, np.int64)
         self._used = np.zeros(queries, np.int64)
@@ -56,30 +56,32 @@ class _Best:
     def take_in(self, products: np.ndarray, start: int) -> None:
         """Keep what is above the worst of the best, from products float32 [n, m] of the block that begins at row `start`."""
         above = np.flatnonzero(products > self._least)
-        if not len(above):
-            return
-        query, place = np.divmod(above, products.shape[1])
-        new = np.bincount(query, minlength=len(products))
-        if (self._used + new).max() > self._scores.shape[1]:
-            self._cut_down(int(new.max()))
-        column = self._used[query] + np.arange(len(query)) - np.repeat(np.cumsum(new) - new, new)
-        self._scores[query, column] = products[query, place]
-        self._rows[query, column] = place + start
-        self._used += new
+        query = above // products.shape[1]
+        self._add(query, products.reshape(-1)[above], above - query * products.shape[1] + start)
 
     def in_order(self) -> tuple[np.ndarray, np.ndarray]:
         """Scores and rows, both [n, count], best first."""
-        self._cut_down(0)
-        order = np.argsort(-self._scores[:, : self._count], axis=1, kind="stable")
+        order = np.argsort(-self._scores, axis=1, kind="stable")[:, : self._count]
         return np.take_along_axis(self._scores, order, axis=1), np.take_along_axis(self._rows, order, axis=1)
 
+    def _add(self, query: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> None:
+        """Put scores and rows, both [m], behind what their queries (int64 [m], ascending) have."""
+        new = np.bincount(query, minlength=len(self._used))
+        if (self._used + new).max(initial=0) > self._scores.shape[1]:
+            self._cut_down(int(new.max()))
+        column = self._used[query] + np.arange(len(query)) - (np.cumsum(new) - new)[query]
+        place = query * self._scores.shape[1] + column
+        self._scores.reshape(-1)[place], self._rows.reshape(-1)[place] = scores, rows
+        self._used += new
+
     def _cut_down(self, room: int) -> None:
-        """Keep the best `count` alone, with space for `room` more."""
-        capacity = max(self._scores.shape[1], self._count + room)
-        best = np.argpartition(self._scores, -self._count, axis=1)[:, -self._count :]
-        shape = (len(best), capacity)
-        scores, rows = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
-        scores[:, : self._count] = np.take_along_axis(self._scores, best, axis=1)
-        rows[:, : self._count] = np.take_along_axis(self._rows, best, axis=1)
-        self._scores, self._rows, self._least = scores, rows, scores[:, : self._count].min(axis=1, keepdims=True)
-        self._used = np.minimum(self._used, self._count)
+        """Let go of what is below the best `count`, and make space for `room` more."""
+        before, rows = self._scores, self._rows
+        self._least = np.partition(before, -self._count, axis=1)[:, -self._count, None]
+        kept = np.flatnonzero((before >= self._least) & (rows >= 0))
+        query = kept // before.shape[1]
+        self._used = np.zeros(len(before), np.int64)
+        most = int(np.bincount(query, minlength=1).max())
+        shape = (len(before), max(before.shape[1], most + room))
+        self._scores, self._rows = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
+        self._add(query, before.reshape(-1)[kept], rows.reshape(-1)[kept])

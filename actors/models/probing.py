@@ -22,7 +22,17 @@ from actors.models.precision import Placement
 from actors.models.tokens import TokenBatch
 
 CANDIDATES = {"cpu": (1024, 2048, 4096, 8192), "cuda": (8192, 16_384, 32_768, 65_536)}
-_SHAPE = ("model_type", "hidden_size", "dim", "num_hidden_layers", "n_layers", "num_attention_heads", "n_heads", "intermediate_size")
+_SHAPE = (
+    "model_type",
+    "hidden_size",
+    "dim",
+    "num_hidden_layers",
+    "n_layers",
+    "num_attention_heads",
+    "n_heads",
+    "intermediate_size",
+    "hidden_dim",
+)
 _ROW, _LAYERS = 128, 1
 _SECONDS, _ROUNDS = 1.8, 3
 _WORTH = 0.95  # of the default's time: a smaller gain may be noise
@@ -37,24 +47,27 @@ def find_budget(info: CheckpointInfo, backbone: Backbone, placement: Placement) 
     path = _remembered(info, placement)
     budget = _read(path)
     if budget not in candidates:
-        budget = _fastest(candidates, lambda tokens: _seconds(info, backbone, placement.device, tokens), placement.batch_tokens)
+        best = _probe(candidates, lambda tokens: _seconds(info, backbone, placement.device, tokens))
+        if not best:
+            return placement.batch_tokens
+        fastest = min(candidates, key=lambda tokens: best[tokens])
+        budget = fastest if best[fastest] < _WORTH * best[placement.batch_tokens] else placement.batch_tokens
         _write(path, budget)
     return budget
 
 
-def _fastest(candidates: tuple[int, ...], seconds: Callable[[int], float], default: int) -> int:
-    """The candidate of the fewest seconds per token, over as many rounds as there is time for; `default` where there is none."""
+def _probe(candidates: tuple[int, ...], seconds: Callable[[int], float]) -> dict[int, float]:
+    """Seconds per token of each candidate, the least of as many rounds as there is time for; empty where there is none."""
     seconds(candidates[0])  # the first pass pays for what the later ones find ready
     rate, left = seconds(candidates[0]) / candidates[0], _SECONDS
-    best = dict.fromkeys(candidates, float("inf"))
+    best: dict[int, float] = {}
     for _ in range(_ROUNDS):
         if left < rate * sum(candidates):
             break
         for tokens in candidates:
             took = seconds(tokens)
-            left, best[tokens] = left - took, min(best[tokens], took / tokens)
-    fastest = min(candidates, key=lambda tokens: best[tokens])
-    return fastest if best[fastest] < _WORTH * best[default] else default
+            left, best[tokens] = left - took, min(best.get(tokens, took / tokens), took / tokens)
+    return best
 
 
 def _seconds(info: CheckpointInfo, backbone: Bert, device: torch.device, tokens: int) -> float:

@@ -259,6 +259,19 @@ def test_another_index_is_built_from_the_stored_vectors_and_published_only_if_it
     assert max(recalls) < 1, "and its recall is measured as it will be searched"
 
 
+def test_a_version_that_answers_the_judged_queries_worse_stays_unpublished(inputs, corpus, store):
+    judged = {line.split("\t")[1] for line in (inputs / "qrels.tsv").read_text().splitlines()[1:]}
+    for number in range(FILES):
+        rows = corpus.rows(number)
+        corpus.write(number, [{**row, "text": "nothing of use"} if row["_id"] in judged else row for row in rows])
+    config = configured(inputs, store, queries=True)
+    with pytest.raises(UserError, match=r"not published: ndcg_at_10 fell from 0\.\d+ to 0\.\d+, by more than 0.01"):
+        reindex(config)
+    assert version_numbers(LocalStore(store)) == [1]
+    (report,) = (json.loads(path.read_text()) for path in store.glob("runs/*/reindex/unpublished.json"))
+    assert report["gate"]["before"]["ndcg_at_10"] > report["gate"]["after"]["ndcg_at_10"] and report["counts"]["edited"] == len(judged)
+
+
 def test_a_corpus_that_drifts_from_its_centroids_gets_new_ones(inputs, corpus, store):
     config = configured(inputs, store, index=IVF, reindex={"max_drift": 0.02, "max_recall_drop": 1})
     first = reindex(config)
@@ -347,7 +360,7 @@ def test_ten_runs_started_together_publish_ten_versions_and_the_last_has_every_c
 
     before, address = live(store), ray.get_runtime_context().gcs_address
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipelines.reindex"])  # imported once, not ten times
+    context.set_forkserver_preload(["actors.opening", "actors.loading", "pandas"])  # not Ray: its random ids would repeat in forks
     paths = overlapping(inputs, store, tmp_path)
     processes = [context.Process(target=follow_alone, args=(path, address)) for path in paths]
     for process in processes:

@@ -53,11 +53,11 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
     }
-    port, dashboard, agent, metrics = _free_ports(4)
+    port, dashboard, client, agent, metrics = _free_ports(5)
     options = {
         "port": port,
         "dashboard-port": dashboard,
-        "ray-client-server-port": 0,
+        "ray-client-server-port": client,
         "dashboard-agent-listen-port": agent,
         "metrics-export-port": metrics,
         "node-ip-address": "127.0.0.1",

@@ -104,9 +104,10 @@ def test_kuberay_knows_every_field(kind):
     (version,) = (each for each in crd["spec"]["versions"] if f"ray.io/{each['name']}" == JOBS[kind]["apiVersion"] and each["served"])
     schema = strict(version["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"] = {"type": "object"}
-    jsonschema.validate(JOBS[kind], schema)
-    with pytest.raises(jsonschema.ValidationError, match="concurrencyPolicy"):
-        jsonschema.validate({**JOBS[kind], "spec": {**JOBS[kind]["spec"], "concurrencyPolicy": "Forbid"}}, schema)
+    known = jsonschema.Draft202012Validator(schema)
+    assert [error.message for error in known.iter_errors(JOBS[kind])] == []
+    (unknown,) = known.iter_errors({**JOBS[kind], "spec": {**JOBS[kind]["spec"], "concurrencyPolicy": "Forbid"}})
+    assert "concurrencyPolicy" in unknown.message
 
 
 def strict(schema: Any) -> Any:
@@ -141,7 +142,7 @@ def test_the_composed_cluster_is_shut_in():
     (service,) = yaml.safe_load((INFRA / "compose.yaml").read_text("utf-8"))["services"].values()
     assert service["user"] == "10001:10001" and service["read_only"] is True and service["cap_drop"] == ["ALL"]
     assert "ports" not in service and "network_mode" not in service and "privileged" not in service
-    assert "--dashboard-host=127.0.0.1" in service["entrypoint"] and "--ray-client-server-port=0" in service["entrypoint"]
+    assert "--dashboard-host=127.0.0.1" in service["entrypoint"]
     assert service["environment"]["RAY_AUTH_MODE"] == "token" and service["environment"]["RAY_AUTH_TOKEN"].startswith("${RAY_AUTH_TOKEN:?")
     assert all(value is None for name, value in service["environment"].items() if name.startswith("AWS_"))
 
