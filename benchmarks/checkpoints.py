@@ -78,7 +78,7 @@ def _random(name: str, folder: Path) -> Path:
     if "reranker" in name:
         BertForSequenceClassification(BertConfig(num_labels=1, **sizes)).save_pretrained(folder)
     else:
-        BertModel(BertConfig(**sizes), add_pooling_layer=False).save_pretrained(folder)
+        BertModel(BertConfig(**sizes)).save_pretrained(folder)
         _describe_pooling(folder)
     for file in _TOKENIZER:
         shutil.copy(resolve_checkpoint(MINILM) / file, folder / file)

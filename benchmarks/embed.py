@@ -52,12 +52,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shapes", default=",".join(EMBEDDERS), help="shapes, or folders of checkpoints, by commas (default: all)")
     parser.add_argument("--corpora", default=",".join(CORPORA), help="scifact, fixed or both, by commas")
     parser.add_argument("--texts", type=int, default=400, help="texts of a corpus")
+    parser.add_argument("--without", default="", help="leave out peers with one of these in their name, by commas, such as int8,ONNX")
     parser.add_argument("--tokens", type=int, default=256, help="tokens of a text of the corpus `fixed`")
 
 
 def run(options: argparse.Namespace) -> Path:
     """Compare and publish; returns the path of the JSON. Raises NotTheSame when our vectors are not sentence-transformers'."""
+    unwanted = [part for part in options.without.split(",") if part]
     left_out = {peer.name: reason for peer in PEERS if (reason := peer.obstacle())}
+    left_out |= {peer.name: "not asked for" for peer in PEERS[1:] if any(part in peer.name for part in unwanted)}
     if REFERENCE.name in left_out:
         raise NotTheSame(f"nothing to compare our vectors with: {left_out[REFERENCE.name]}")
     cases = []

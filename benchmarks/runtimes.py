@@ -1,7 +1,8 @@
 """ONNX Runtime and OpenVINO under sentence-transformers' own encode: its tokenizing, sorting, batching and pooling, their forward pass.
 
 That is what its onnx and openvino backends do; these need optimum, which does not install beside the transformers we pin. The model is
-exported once per checkpoint. int8: ONNX Runtime's dynamic quantization, and NNCF's static one on 100 texts, as those backends have it.
+exported once per checkpoint. int8: ONNX Runtime's dynamic quantization, and NNCF's static one on 100 texts, as those backends
+have it.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
 """input_ids, attention_mask and token_type_ids int64 [n, L] -> hidden states float32 [n, L, d]."""
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_CALIBRATION = 100
+_CALIBRATION, _CUT = 100, 128
 
 
 def open_onnx(checkpoint: Checkpoint) -> Encode:
@@ -51,7 +52,7 @@ def open_openvino_int8(checkpoint: Checkpoint) -> Encode:
     import nncf
 
     tokenizer = _sentence_transformer(checkpoint).tokenizer
-    samples = [dict(tokenizer([text], truncation=True, return_tensors="np")) for text in scifact_passages(_CALIBRATION)]
+    samples = [dict(tokenizer([text], truncation=True, max_length=_CUT, return_tensors="np")) for text in scifact_passages(_CALIBRATION)]
     quantized = nncf.quantize(_read(checkpoint), nncf.Dataset(samples), model_type=nncf.ModelType.TRANSFORMER, subset_size=_CALIBRATION)
     return _encode_with(checkpoint, _openvino_request(quantized, "f32"))
 

@@ -11,7 +11,7 @@ import numpy as np
 from actors.models.checkpoint import reranker_kind
 from actors.models.description import read_description
 from actors.models.special_tokens import special_token
-from actors.models.tokenizing import open_tokenizer, tokenize
+from actors.models.tokenizing import PairLimits, open_tokenizer, tokenize
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -75,16 +75,8 @@ class PromptTokenizer:
         All before the ending may have max_length tokens and as many as the ending; a passage gives up at its tail what is over, and
         nothing where that would be all of it. Raises UserError when a pair is longer than the model has positions for.
         """
-        query_lengths, passage_lengths = np.asarray(query_lengths, np.int64), np.asarray(passage_lengths, np.int64)
-        over = query_lengths + passage_lengths + len(self._bos) + len(self._newline) - self.max_length - len(self._ending)
-        kept = np.where((over > 0) & (over < passage_lengths), passage_lengths - over, passage_lengths)
-        longest = int((query_lengths + kept).max(initial=0)) + self.special_tokens
-        if longest > self.max_positions:
-            raise UserError(
-                f"a query of {self.query_max_length} tokens makes a pair of {longest}, but the model has {self.max_positions} positions: "
-                f"lower query_max_length to at most {self.max_length * 3 // 4}."
-            )
-        return kept
+        limits = PairLimits(self.max_length, self.query_max_length, self.max_positions, self.special_tokens, 2 * len(self._ending))
+        return limits.kept(query_lengths, passage_lengths)
 
     def join_cut(self, query_ids: np.ndarray, passage_ids: np.ndarray) -> np.ndarray:
         """Ids, int32, of the pair of a query and a passage that is already cut."""

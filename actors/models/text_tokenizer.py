@@ -13,7 +13,7 @@ from actors.models.description import CheckpointInfo, read_description, read_jso
 from actors.models.few_shot import FewShotQueries, takes_examples
 from actors.models.instructions import effective_instructions
 from actors.models.special_tokens import end_texts
-from actors.models.tokenizing import check_max_length, open_tokenizer, special_ids, tokenize
+from actors.models.tokenizing import PairLimits, check_max_length, open_tokenizer, special_ids, tokenize
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -134,16 +134,8 @@ class PairTokenizer:
         A passage gives up at its tail what is over max_length; where it could not give up so much, nothing is cut.
         Raises UserError when a pair is then longer than the model has positions for.
         """
-        query_lengths, passage_lengths = np.asarray(query_lengths, np.int64), np.asarray(passage_lengths, np.int64)
-        over = query_lengths + passage_lengths + self.special_tokens - self.max_length
-        kept = np.where((over > 0) & (over < passage_lengths), passage_lengths - over, passage_lengths)
-        longest = int((query_lengths + kept).max(initial=0)) + self.special_tokens
-        if longest > self.max_positions:
-            raise UserError(
-                f"a query of {self.query_max_length} tokens makes a pair of {longest}, but the model has {self.max_positions} positions: "
-                f"lower query_max_length to at most {self.max_length * 3 // 4}."
-            )
-        return kept
+        limits = PairLimits(self.max_length, self.query_max_length, self.max_positions, self.special_tokens)
+        return limits.kept(query_lengths, passage_lengths)
 
     def join(self, query_ids: np.ndarray, passage_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids (int32) and token types (int8) of one pair, both [tokens of the pair]."""

@@ -1,6 +1,7 @@
 """A checkpoint's Rust tokenizer, and texts through it to flat ids: what every tokenizer of this layer shares. No torch, no weights."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -63,3 +64,32 @@ def check_max_length(info: CheckpointInfo, max_length: int) -> None:
     """Raise UserError when the model has fewer positions than the tokens asked for."""
     if max_length > info.max_positions:
         raise UserError(f"max_length is {max_length} but {info.folder} has positions for {info.max_positions} tokens: lower max_length.")
+
+
+@dataclass(frozen=True, slots=True)
+class PairLimits:
+    """What bounds a pair. `fixed`: tokens that are neither query's nor passage's; `beyond`: by so many tokens a pair may pass max_length;
+    `query_max_length`, `max_positions`: for the sentence when a pair can not be run."""
+
+    max_length: int
+    query_max_length: int
+    max_positions: int
+    fixed: int
+    beyond: int = 0
+
+    def kept(self, query_lengths: np.ndarray, passage_lengths: np.ndarray) -> np.ndarray:
+        """Tokens of each passage that stay in its pair, int64 [n], by the rule `only_second`.
+
+        A passage gives up at its tail what is over max_length; where it could not give up so much, nothing is cut.
+        Raises UserError when a pair is then longer than the model has positions for.
+        """
+        query_lengths, passage_lengths = np.asarray(query_lengths, np.int64), np.asarray(passage_lengths, np.int64)
+        over = query_lengths + passage_lengths + self.fixed - self.beyond - self.max_length
+        kept = np.where((over > 0) & (over < passage_lengths), passage_lengths - over, passage_lengths)
+        longest = int((query_lengths + kept).max(initial=0)) + self.fixed
+        if longest > self.max_positions:
+            raise UserError(
+                f"a query of {self.query_max_length} tokens makes a pair of {longest}, but the model has {self.max_positions} positions: "
+                f"lower query_max_length to at most {self.max_length * 3 // 4}."
+            )
+        return kept

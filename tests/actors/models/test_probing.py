@@ -14,6 +14,7 @@ from tests.jobs import CHECKPOINTS
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("actors.models.probing._SECONDS", 120.0)  # a busy machine must not leave the probe without time
     return tmp_path
 
 
@@ -71,3 +72,9 @@ def test_threads_are_part_of_what_is_remembered(home, narrow):
     finally:
         torch.set_num_threads(threads)
     assert len(remembered(home)) == 2
+
+
+def test_without_time_for_a_probe_the_usual_budget_is_taken_and_nothing_is_remembered(home, narrow, monkeypatch):
+    monkeypatch.setattr("actors.models.probing._SECONDS", 0.0)
+    assert load_encoder(narrow, device="cpu", precision="fp32").batch_tokens == 2048
+    assert not remembered(home)
