@@ -11,7 +11,12 @@ def cpu_name() -> str:
 
 def has_amx() -> bool:
     """Whether the processor has AMX with bf16 (Intel from Sapphire Rapids on)."""
-    return any(line.startswith("flags") and "amx_bf16" in line.split() for line in _cpuinfo())
+    return "amx_bf16" in cpu_flags()
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, in the kernel's words; empty where the kernel does not tell."""
+    return frozenset(next((line.partition(":")[2].split() for line in _cpuinfo() if line.startswith("flags")), []))
 
 
 def _cpuinfo() -> list[str]:
