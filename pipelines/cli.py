@@ -203,10 +203,19 @@ def versions_diff(
 
 
 @app.command()
-def verify(config: ConfigPath, overrides: Overrides = None, version: Version = None) -> None:
+def verify(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    version: Version = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Read all of the store, and withdraw damaged units: the next run makes them anew.")
+    ] = False,
+) -> None:
     """Re-read a version from end to end: sizes and sha256 of every file, counts, vectors and ids."""
     from pipelines.verify import verify
 
+    if repair:
+        return _repair(_load(config, overrides))
     found = verify(_load(config, overrides), version)
     for fault in found.faults:
         typer.echo(f"FAIL {fault}")
@@ -214,6 +223,17 @@ def verify(config: ConfigPath, overrides: Overrides = None, version: Version = N
     typer.echo(f"Version {found.version}: {read}, {len(found.faults)} faults.")
     if found.faults:
         raise typer.Exit(2)
+
+
+def _repair(config: Config) -> None:
+    from pipelines.repair import repair
+
+    found = repair(config)
+    for fault in found.faults:
+        typer.echo(f"FAIL {fault}")
+    read = f"{found.units} units, {found.files} files, {found.size / 1e6:,.1f} MB"
+    again = "the next `raytrieve run` makes them anew." if found.records else "nothing is damaged."
+    typer.echo(f"Read {read}; {len(found.records)} units withdrawn: {again}")
 
 
 @models_app.callback()

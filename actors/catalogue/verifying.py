@@ -38,8 +38,6 @@ def verify_file(store: Store, file: DataFile) -> list[str]:
     with tempfile.TemporaryDirectory(dir=store.scratch()) as folder:
         try:
             read_verified(store, file, Path(folder))
-        except FileNotFoundError:
-            return [f"{store.uri}/{file.key} is missing."]
         except DamagedFile as error:
             return [str(error)]
     return []

@@ -1,6 +1,7 @@
 """A run's word that it works on the next version, for so many seconds: others then wait instead of doing the same work.
 
-Nothing depends on it but time. Who holds it may die, and clocks may differ: what is published is decided by put-if-absent alone.
+Nothing depends on it but time. Who holds it may die, and clocks may differ: what is published is decided by put-if-absent alone. A lease
+has ended when its own end is past, or when it was not renewed for its length while we watched, whatever its holder's clock said.
 """
 
 import json
@@ -9,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from actors.storage.manifests import newest_number
 from actors.storage.objects import Store, new_attempt
@@ -28,14 +31,11 @@ def lease(store: Store, version: int, run: str, seconds: float, on_wait: Callabl
 
     Waits while another run's lease is renewed, and calls `on_wait` with that run's name, once. The lease ends with the context.
     """
-    key, holder, waited = f"{LEASES}/{version:08d}.json", new_attempt(), False
-    while not _taken(store, key, _note(holder, run, seconds)):
+    key, holder, watch = f"{LEASES}/{version:08d}.json", new_attempt(), _Watch(on_wait)
+    while not _taken(store, key, _note(holder, run, seconds), watch):
         if newest_number(store) >= version:
             yield False
             return
-        if not waited:
-            on_wait(_read(store, key)[0])
-        waited = True
         time.sleep(min(_POLL_S, seconds / _RENEWALS))
     try:
         with _renewed(store, key, holder, run, seconds):
@@ -44,12 +44,33 @@ def lease(store: Store, version: int, run: str, seconds: float, on_wait: Callabl
         store.delete(key)
 
 
-def _taken(store: Store, key: str, note: bytes) -> bool:
+@dataclass
+class _Watch:
+    """What a waiting run has seen of the lease. Tells `on_wait` whom it waits for, once."""
+
+    on_wait: Callable[[str], None]
+    note: dict[str, Any] | None = None
+    since: float = 0.0
+    """When the note was first seen as it is, on our own clock."""
+
+    def is_over(self, note: dict[str, Any]) -> bool:
+        """Whether the lease that bears this note has ended."""
+        if time.time() > note["expires"]:
+            return True
+        if self.note is None:
+            self.on_wait(note["run"])
+        if note != self.note:
+            self.note, self.since = note, time.monotonic()
+        return bool(time.monotonic() - self.since >= note["seconds"])
+
+
+def _taken(store: Store, key: str, note: bytes, watch: _Watch) -> bool:
     """Whether the lease is ours now: there was none, or the last one ended."""
-    _, expires = _read(store, key)
-    if expires is None:
+    try:
+        theirs = json.loads(store.get(key))
+    except FileNotFoundError:
         return store.put_if_absent(key, note)
-    if expires > time.time():
+    if not watch.is_over(theirs):
         return False
     store.put(key, note)  # two may do so at once, and then both work: their versions still come one after the other
     return True
@@ -76,13 +97,4 @@ def _renewed(store: Store, key: str, holder: str, run: str, seconds: float) -> I
 
 
 def _note(holder: str, run: str, seconds: float) -> bytes:
-    return json.dumps({"holder": holder, "run": run, "expires": time.time() + seconds}).encode()
-
-
-def _read(store: Store, key: str) -> tuple[str, float | None]:
-    """Who holds the lease, and until when; none when nobody does."""
-    try:
-        note = json.loads(store.get(key))
-    except FileNotFoundError:
-        return "another run", None
-    return note["run"], note["expires"]
+    return json.dumps({"holder": holder, "run": run, "seconds": seconds, "expires": time.time() + seconds}).encode()

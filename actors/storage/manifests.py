@@ -49,8 +49,12 @@ class Manifest:
 
     @property
     def identity(self) -> str:
-        """Identity of what the version holds and of the input it stands for: equal ones need no new version."""
-        return fingerprint([self.content, self.sources.sha256 if self.sources else None])
+        """Identity of what the version holds, of the files that hold it and of the input it stands for: equal ones need no new version.
+
+        A segment that was built again has other files, and a version that names the old ones would not see them.
+        """
+        files = sorted(file.key for entry in self.segments for file in entry.files.values())
+        return fingerprint([self.content, self.sources.sha256 if self.sources else None, files, self.index["template"]["key"]])
 
     @property
     def content(self) -> str:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from actors.storage.commits import DataFile
 from actors.storage.objects import Store, new_attempt, sha256_file
+from configs.errors import UserError
+
+_REMEDY = "Run `raytrieve verify CONFIG --repair`, then `raytrieve run CONFIG`: the unit that it belongs to is made anew."
 
 
-class DamagedFile(Exception):
+class DamagedFile(UserError):
     """A stored file is not what its record says."""
 
 
@@ -21,14 +24,17 @@ def default_cache() -> Path:
 def read_verified(store: Store, entry: DataFile, cache: Path | None = None) -> Path:
     """A local file with the entry's bytes, checked by size and sha256. Copies are kept by content in the node's cache.
 
-    Raises DamagedFile naming the object when its bytes are not those that were committed.
+    Raises DamagedFile naming the object when it is gone, or its bytes are not those that were committed.
     """
     cache = cache or default_cache()
     kept = cache / entry.sha256
     if kept.is_file() and kept.stat().st_size == entry.size and sha256_file(kept) == entry.sha256:
         return kept
     with tempfile.TemporaryDirectory(dir=store.scratch()) as folder:
-        path = store.local_copy(entry.key, Path(folder))
+        try:
+            path = store.local_copy(entry.key, Path(folder))
+        except FileNotFoundError:
+            raise DamagedFile(f"{store.uri}/{entry.key} is missing, though its commit record names it. {_REMEDY}") from None
         _check(store, entry, path)
         if not path.is_relative_to(folder):
             return path  # a local store: its own file
@@ -44,5 +50,5 @@ def _check(store: Store, entry: DataFile, path: Path) -> None:
     if size != entry.size or sha256_file(path) != entry.sha256:
         raise DamagedFile(
             f"{store.uri}/{entry.key} is damaged: {size} bytes that do not hash to what was committed "
-            f"({entry.size} bytes, sha256 {entry.sha256[:12]}...). Delete its commit record, and the next run writes it anew."
+            f"({entry.size} bytes, sha256 {entry.sha256[:12]}...). {_REMEDY}"
         )

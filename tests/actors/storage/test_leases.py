@@ -52,9 +52,17 @@ def test_a_lease_is_renewed_while_its_holder_lives(store):
 
 
 def test_the_lease_of_a_run_that_died_runs_out(store):
-    store.put(f"{LEASES}/00000001.json", json.dumps({"holder": "x", "run": "dead", "expires": time.time() - 1}).encode())
+    store.put(f"{LEASES}/00000001.json", json.dumps({"holder": "x", "run": "dead", "seconds": 5, "expires": time.time() - 1}).encode())
     with lease(store, 1, "next", 5, nobody) as alone:
         assert alone
+
+
+def test_a_dead_run_whose_clock_was_an_hour_ahead_is_waited_for_no_longer_than_its_lease(store):
+    note = {"holder": "x", "run": "from the future", "seconds": 0.5, "expires": time.time() + 3600}
+    store.put(f"{LEASES}/00000001.json", json.dumps(note).encode())
+    heard, started = [], time.monotonic()
+    with lease(store, 1, "next", 5, heard.append) as alone:
+        assert alone and heard == ["from the future"] and 0.5 <= time.monotonic() - started < 60
 
 
 def test_a_run_that_fails_gives_its_lease_back(store):

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,9 @@ from configs.errors import UserError
 
 def draft(*segments, run="run", deletions=None, fingerprint="f1"):
     entries = tuple(SegmentEntry(name, 10, {"index": DataFile(f"segments/{name}/index", 5, "0" * 64)}) for name in segments)
-    return Manifest(0, {"fingerprint": fingerprint}, {"plan": "flat"}, entries, deletions or {}, 0, run, 0.0, "")
+    return Manifest(
+        0, {"fingerprint": fingerprint}, {"plan": "flat", "template": {"key": "quantizers/t"}}, entries, deletions or {}, 0, run, 0.0, ""
+    )
 
 
 def test_versions_are_numbered_from_one_and_know_their_parent(store):
@@ -43,6 +46,12 @@ def test_publishing_the_same_content_again_makes_no_new_version(store):
 def test_other_content_makes_a_new_version(store, other):
     publish(store, draft("s1"))
     assert publish(store, other).version == 2
+
+
+def test_a_segment_that_was_built_again_makes_a_new_version(store):
+    first = publish(store, draft("s1"))
+    again = replace(first.segments[0], files={"index": DataFile("segments/s1/index-of-another-attempt", 5, "0" * 64)})
+    assert publish(store, replace(draft("s1"), segments=(again,))).version == 2
 
 
 def test_going_back_to_old_content_is_a_new_version(store):

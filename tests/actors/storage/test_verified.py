@@ -29,12 +29,12 @@ def test_damage_is_found_and_the_object_named(store, entry, tmp_path, damage):
     store.put(entry.key, damage(BODY))
     with pytest.raises(DamagedFile) as caught:
         read_verified(store, entry, tmp_path / "cache")
-    assert f"{store.uri}/{entry.key}" in str(caught.value) and "Delete its commit record" in str(caught.value)
+    assert f"{store.uri}/{entry.key}" in str(caught.value) and "verify CONFIG --repair" in str(caught.value)
     assert not list((tmp_path / "cache").glob("*"))
 
 
 def test_a_missing_file_is_named(store, entry, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.bin"):
+    with pytest.raises(DamagedFile, match=r"none\.bin is missing"):
         read_verified(store, replace(entry, key="vectors/ab/data/none.bin"), tmp_path / "cache")
 
 
