@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint infra/constraints.txt
 
 .PHONY: quickstart test lint check unit chaos memory audit clean
 
@@ -19,15 +19,17 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two files of tests at a time, since much of a cluster's time is waiting; one thread each, or they would wait for each other's.
 unit: $(VENV)/.test
-	$(BIN)/python -m pytest --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=15
 
-chaos: $(VENV)/.test ## every kill of the kill test, not only CI's sample (bounded: about 40 minutes)
+chaos: $(VENV)/.test ## every fault, not only CI's sample, and their table (bounded: about 40 minutes)
 	$(BIN)/python -m pytest tests/faults --all-kills
 
 memory: $(VENV)/.test ## peak memory of 10 N passages over N
 	$(BIN)/python -m benchmarks.memory
 
+# Nothing is compiled ahead: of the thousands of files of torch and transformers few are ever imported.
 # torch first and alone: with the pinned CPU build installed, no other package pulls the CUDA one.
 $(VENV)/.torch: infra/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

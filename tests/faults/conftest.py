@@ -1,0 +1,67 @@
+"""What the fault tests share: the job's inputs, its undisturbed rankings, and the table of what every fault did, printed at the end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.outcomes import PASSAGES, QUERIES, SECTIONS, Outcome
+from tests.jobs import make_corpus, read_rankings, tiny_config
+
+_ROWS = pytest.StashKey[list[tuple[str, int, Outcome]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ROWS] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, and say so, unless --all-kills asks for it."""
+    if not config.getoption("--all-kills"):
+        long = [item for item in items if item.get_closest_marker("chaos")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash[_ROWS]
+    if rows:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(f"{'fault':70} {'injected':>8} {'lost':>5} {'doubled':>7} {'redone':>6}")
+        for name, injected, found in rows:
+            terminalreporter.write_line(f"{name:70} {injected:8} {found.lost:5} {found.doubled:7} {found.redone:6}")
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[[str, int, Outcome], None]:
+    """Call it with the fault's name, how often it struck, and the outcome. Fails on anything lost, doubled or damaged."""
+
+    def enter(name: str, injected: int, found: Outcome) -> None:
+        request.config.stash[_ROWS].append((name, injected, found))
+        assert injected > 0, "the fault never struck"
+        assert (found.lost, found.doubled, found.faults) == (0, 0, ())
+
+    return enter
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    make_corpus(folder, PASSAGES, QUERIES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+    """The store of a run that nobody disturbed."""
+    from pipelines import run
+
+    store = tmp_path_factory.mktemp("finished")
+    run(tiny_config(inputs, store, **SECTIONS))
+    return store
+
+
+@pytest.fixture(scope="session")
+def reference(inputs: Path, finished: Path) -> list[dict]:
+    """The rankings of a run that nobody disturbed."""
+    return read_rankings(tiny_config(inputs, finished, **SECTIONS))

@@ -1,0 +1,114 @@
+"""The job that the fault tests harm, and what became of it: passages lost or doubled, units computed again, bytes that do not verify."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.storage.commits import attempts, committed_units
+from actors.storage.objects import Store, open_store
+from configs.schema import Config
+from pipelines.verify import verify
+from tests.jobs import command, environment, indexed_ids, read_rankings
+
+PASSAGES, QUERIES, SEED = 600, 24, 20260101
+SECTIONS: dict[str, Any] = {"embed": {"unit_rows": 20}, "index": {"segment_rows": 100}, "queries": {"unit_rows": 2}}
+UNITS = {"vectors": 30, "segments": 6, "rankings": 12}
+IDS = [f"p{i:05d}" for i in range(PASSAGES)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one job. `redone`: attempts beyond the first of each committed unit."""
+
+    lost: int
+    doubled: int
+    redone: int
+    faults: tuple[str, ...]
+
+
+def outcome(config: Config, ids: list[str] | None = None, faults: tuple[str, ...] | None = None) -> Outcome:
+    """Read the whole store and count. `faults`: what `raytrieve verify` found, where the caller asked it."""
+    wanted, found = set(ids or IDS), indexed_ids(config)
+    store = open_store(config.store, config.s3)
+    redone = sum(len(attempts(store, folder)) - len(committed_units(store, folder)) for folder in folders(store))
+    return Outcome(len(wanted - set(found)), len(found) - len(set(found)), redone, verify(config).faults if faults is None else faults)
+
+
+def folders(store: Store) -> list[str]:
+    """Those of the stages, as far as anything was begun there."""
+    return sorted({item.key.rpartition("/attempts/")[0] for item in store.list("") if "/attempts/" in item.key})
+
+
+def check_rankings(config: Config, reference: list[dict]) -> None:
+    """The rankings are those of the undisturbed run: the same ids in the same places, scores to 1e-6."""
+    rows = read_rankings(config)
+    keys = ("query_id", "passage_id", "rank", "retrieval_rank", "metadata")
+    assert [[row[k] for k in keys] for row in rows] == [[row[k] for k in keys] for row in reference]
+    for name in ("score", "retrieval_score", "rerank_score"):
+        assert [row[name] for row in rows] == pytest.approx([row[name] for row in reference], abs=1e-6)
+
+
+def committed(store: Path, kind: str) -> dict[str, float]:
+    """Unit -> time of its commit record, for all stages whose folder ends so."""
+    paths = [p for p in records(store, "commits") if kind in p.relative_to(store).parts]
+    return {p.stem: p.stat().st_mtime for p in paths}
+
+
+def records(store: Path, folder: str) -> list[Path]:
+    """The JSON files of all folders of that name, in a store that others are writing."""
+    walk = os.walk(store)  # passes over folders that vanish meanwhile
+    return [Path(path, name) for path, _, names in walk if Path(path).name == folder for name in names if name.endswith(".json")]
+
+
+def all_attempts(store: Path) -> list[tuple[str, str, float]]:
+    """(unit, attempt, when it began) of a store on disk."""
+    notes = [json.loads(p.read_text()) for p in records(store, "attempts")]
+    return [(note["unit"], note["attempt"], note["started"]) for note in notes]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 120) -> bool:
+    """Until the condition holds, the process ends or the time is over. Returns whether it holds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return condition()
+
+
+def start(config_path: Path, env: dict[str, str] | None = None) -> subprocess.Popen:
+    """`raytrieve run` in a process of its own."""
+    return subprocess.Popen(
+        command("run", str(config_path)),
+        cwd=Path(__file__).parents[2],
+        env=environment(env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def workers_of(driver: int, name: str) -> Iterator[int]:
+    """Pids of the Ray workers below a driver whose title holds `name`."""
+    parents: dict[int, int] = {}
+    titles: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                titles[int(entry.name)] = (entry / "cmdline").read_text()
+            except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+                continue
+    for pid, title in titles.items():
+        above = pid
+        while above in parents and above != driver:
+            above = parents[above]
+        if above == driver and title.startswith("ray::") and name in title:
+            yield pid
