@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint infra/constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt
 
 .PHONY: quickstart test lint check unit chaos memory audit clean
 
@@ -29,7 +29,6 @@ chaos: $(VENV)/.test ## every fault, not only CI's sample, and their table (boun
 memory: $(VENV)/.test ## peak memory of 10 N passages over N
 	$(BIN)/python -m benchmarks.memory
 
-# Nothing is compiled ahead: of the thousands of files of torch and transformers few are ever imported.
 # torch first and alone: with the pinned CPU build installed, no other package pulls the CUDA one.
 $(VENV)/.torch: infra/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
