@@ -8,7 +8,7 @@ not find it) and <retriever>_ids and <retriever>_scores (its own top_k).
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import faiss
 import numpy as np
@@ -20,7 +20,7 @@ from actors.index.hits import empty_hits
 from actors.opening import open_retrievers, open_statistics
 from actors.parcels import Parcel
 from actors.pieces import SPARSE_COLUMNS
-from actors.retrieval import AskAll, Asker, Found, Questions, Retrieval, merge_found, ranked
+from actors.retrieval import AskAll, Asker, Found, Questions, Retrieval, Retriever, merge_found, ranked
 from actors.storage.manifests import SegmentEntry
 from actors.storage.objects import Store
 from configs.schema import SearchConfig
@@ -30,7 +30,10 @@ _ASKED = {"vector", *SPARSE_COLUMNS}  # what the retrievers have used up
 
 
 class Searcher:
-    """Some segments of a version, resident. `segments` maps their ordinal in the version to their entry."""
+    """Some segments of a version, resident. `segments` maps their ordinal in the version to their entry.
+
+    They are opened by the first call, not by the constructor: of an actor that fails while it is made Ray tells nothing but its death.
+    """
 
     def __init__(
         self,
@@ -42,13 +45,17 @@ class Searcher:
         gpu: bool = False,
     ) -> None:
         faiss.omp_set_num_threads(max(1, threads))
-        statistics, gpu = open_statistics(store, retrieval), gpu and gpu_available()
-        self._open = {
-            ordinal: open_retrievers(store, entry, retrieval, statistics, ordinal, gpu) for ordinal, entry in sorted(segments.items())
-        }
-        self._config = retrieval.config
+        self._store, self._segments, self._retrieval, self._gpu = store, dict(sorted(segments.items())), retrieval, gpu
         self._rows = sum(entry.rows for entry in segments.values())
         self._deleted = {o: np.array(sorted(deletions[e.segment]), np.int64) for o, e in segments.items() if deletions.get(e.segment)}
+
+    @cached_property
+    def _open(self) -> dict[int, dict[str, Retriever]]:
+        statistics, gpu = open_statistics(self._store, self._retrieval), self._gpu and gpu_available()
+        return {
+            ordinal: open_retrievers(self._store, entry, self._retrieval, statistics, ordinal, gpu)
+            for ordinal, entry in self._segments.items()
+        }
 
     def search(self, questions: Questions, k: int) -> Found:
         """Each retriever's best k of these segments for the queries of a unit, ordered by (score desc, id)."""
@@ -59,8 +66,8 @@ class Searcher:
         return merge_found(parts, k)
 
     def ready(self) -> int:
-        """Rows held; answers once the segments are open."""
-        return self._rows
+        """Rows held; answers once the segments are open. Raises DamagedFile when a file is not what the version names."""
+        return self._rows if self._open else 0
 
 
 class Search:
