@@ -122,6 +122,7 @@ def job(folder: Path, store: str, kind: str, tokens: int, vectors_of: Path | Non
         "corpus": {"path": str(folder / "corpus"), "columns": {"id": "_id"}},
         "embed": embed,
         "index": {"kind": kind, "segment_rows": 30_000},
+        "reindex": {"max_recall_drop": 1.0},  # the change from a flat index to an IVF one is wanted here
     }
     return build_config(settings, "benchmark")
 
