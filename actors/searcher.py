@@ -46,11 +46,10 @@ class Searcher:
     ) -> None:
         faiss.omp_set_num_threads(max(1, threads))
         self._store, self._segments, self._retrieval, self._gpu = store, dict(sorted(segments.items())), retrieval, gpu
-        self._rows = sum(entry.rows for entry in segments.values())
         self._deleted = {o: np.array(sorted(deletions[e.segment]), np.int64) for o, e in segments.items() if deletions.get(e.segment)}
 
     @cached_property
-    def _open(self) -> dict[int, dict[str, Retriever]]:
+    def _retrievers(self) -> dict[int, dict[str, Retriever]]:
         statistics, gpu = open_statistics(self._store, self._retrieval), self._gpu and gpu_available()
         return {
             ordinal: open_retrievers(self._store, entry, self._retrieval, statistics, ordinal, gpu)
@@ -61,13 +60,16 @@ class Searcher:
         """Each retriever's best k of these segments for the queries of a unit, ordered by (score desc, id)."""
         parts = [
             {kind: retrievers[kind].search(asked, k, self._deleted.get(ordinal)) for kind, asked in questions.items()}
-            for ordinal, retrievers in self._open.items()
+            for ordinal, retrievers in self._retrievers.items()
         ]
         return merge_found(parts, k)
 
-    def ready(self) -> int:
-        """Rows held; answers once the segments are open. Raises DamagedFile when a file is not what the version names."""
-        return self._rows if self._open else 0
+    def open(self) -> int:
+        """Open the segments before the first question comes; how many they are.
+
+        Raises DamagedFile when a file is not what the version names.
+        """
+        return len(self._retrievers)
 
 
 class Search:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from actors.chunker import Chunker
@@ -138,7 +138,6 @@ def writing_operator(place: Workplace, table: str, stage: str, hash_ids: bool = 
 def finish(job: Job, stage: Stage, items: Sequence[Item]) -> None:
     """Run a stage to its end with progress and events."""
     units = [unit for item in items for unit in item.units]
-    stage = replace(stage, operators=[replace(operator, tasks=job.at_once(operator.tasks)) for operator in stage.operators])
     save_plan(job.store, job.folder, stage.name, stage.place.folder, units)
     resumed = len(committed_units(job.store, stage.place.folder) & set(units))
     job.events.add("stage started", stage=stage.name, units=len(units), found_done=resumed, flush=True)

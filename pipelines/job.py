@@ -10,7 +10,7 @@ from actors.storage.fingerprints import fingerprint, semantic_fields
 from actors.storage.objects import Store, open_store, probe
 from configs.load import dump_config
 from configs.schema import Config, EncoderConfig, PoolConfig
-from pipelines.cluster import Cluster, connected, cores, on_gpu, pool_threads
+from pipelines.cluster import Cluster, connected, on_gpu, pool_threads
 from pipelines.events import EventLog
 from pipelines.preflight import check_config
 from pipelines.progress import Display
@@ -48,11 +48,6 @@ class Job:
     def gpus(self, section: Any, pool: PoolConfig) -> float:
         """GPUs of one actor of a pool."""
         return pool.gpus if self.device(section) == "cuda" else 0.0
-
-    def at_once(self, tasks: int) -> int:
-        """Tasks of one operator at the same time. On a cluster of our own half of its cores at most: each is a process that takes two
-        seconds of a core to start, and the models want the cores."""
-        return max(1, min(tasks, cores() // 2)) if self.cluster.private else tasks
 
     def threads(self, section: Any, pool: PoolConfig) -> int:
         """Torch threads of one actor; GPU actors keep torch's default."""

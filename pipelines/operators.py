@@ -5,7 +5,7 @@ Tasks keep their worker object for the life of the Ray worker process, so a toke
 
 import secrets
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from configs.schema import PoolConfig
+from pipelines.parcel_source import ParcelSource
 
 # Ray 2.60 warns of `max_restarts` among the remote arguments and has no other way to bound them.
 warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
@@ -45,6 +46,18 @@ class Operator:
     def build(self) -> Any:
         """A worker in this process."""
         return self.worker(**self.arguments)
+
+
+def source(parcels: Sequence[pa.Table], operator: Operator, retries: int) -> ray.data.Dataset:
+    """Packed parcels as a dataset of one block each, read within the tasks of the operator that is attached first.
+
+    `ray.data.from_arrow` would first run a task for each, only to learn its size: that wakes a process for every CPU.
+    """
+    tasks = operator.tasks if operator.pool is None else None
+    arguments = {"max_retries": retries} if operator.pool is None else {}
+    return ray.data.read_datasource(
+        ParcelSource(parcels), override_num_blocks=len(parcels), num_cpus=operator.cpus, concurrency=tasks, ray_remote_args=arguments
+    )
 
 
 def attach(dataset: ray.data.Dataset, operator: Operator, retries: int) -> ray.data.Dataset:

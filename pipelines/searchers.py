@@ -107,7 +107,7 @@ def _least_searchers(manifest: Manifest) -> int:
 
 @contextmanager
 def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
-    """Searcher actors that hold the whole version for the time of the context."""
+    """Searcher actors that hold the whole version for the time of the context. They open it while the stream's other actors start."""
     config, retrieval = job.config.search, describe_retrieval(job, manifest)
     count = min(max(config.searchers, _least_searchers(manifest)), len(manifest.segments))
     shares: list[dict[int, SegmentEntry]] = [{} for _ in range(count)]
@@ -129,7 +129,7 @@ def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
             }
             arguments = (job.store, share, retrieval, manifest.deletions, cores(), gpus > 0)
             handles.append(ray.remote(Searcher).options(**options).remote(*arguments))
-        ray.get([handle.ready.remote() for handle in handles])
+            handles[-1].open.remote()  # what goes wrong there is told by the first search
         yield ResidentSegments(handles)
     finally:
         for handle in handles:

@@ -52,7 +52,7 @@ class LateInteraction:
         """
         scores = np.empty(len(pairs), np.float32)
         lengths = np.array([len(passage) for passage in passage_vectors])
-        size, space = _CHUNK_TOKENS[self.device.type], _Space()
+        size, space = _CHUNK_TOKENS[self.device.type], (_Space(self.device), _Space(self.device))
         for query, rows in _by_query(pairs):
             against = torch.from_numpy(_float32(query_vectors[query], query)).to(self.device)
             for chunk in _chunks(rows, lengths[pairs[rows, 1]], size):
@@ -63,14 +63,14 @@ class LateInteraction:
 class _Space:
     """Float32 memory used again for every product: fresh pages for each would cost more than the products."""
 
-    def __init__(self) -> None:
-        self._held: dict[str, torch.Tensor] = {}
+    def __init__(self, device: torch.device) -> None:
+        self._held = torch.empty(0, device=device)
 
-    def take(self, name: str, rows: int, columns: int, device: torch.device) -> torch.Tensor:
+    def take(self, rows: int, columns: int) -> torch.Tensor:
         """[rows, columns], with whatever was there."""
-        if name not in self._held or self._held[name].numel() < rows * columns:
-            self._held[name] = torch.empty(rows * columns, device=device)
-        return self._held[name][: rows * columns].view(rows, columns)
+        if self._held.numel() < rows * columns:
+            self._held = torch.empty(rows * columns, device=self._held.device)
+        return self._held[: rows * columns].view(rows, columns)
 
 
 def _by_query(pairs: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -92,14 +92,17 @@ def _float32(vectors: np.ndarray, number: int) -> np.ndarray:
     return np.ascontiguousarray(vectors, np.float32)
 
 
-def _max_sim(query: torch.Tensor, passages: list[np.ndarray], space: _Space) -> np.ndarray:
-    """Mean over query tokens [tq, d] of the maximum over each passage's tokens [tp, d], float32 [passages]."""
+def _max_sim(query: torch.Tensor, passages: list[np.ndarray], space: tuple[_Space, _Space]) -> np.ndarray:
+    """Mean over query tokens [tq, d] of the maximum over each passage's tokens [tp, d], float32 [passages].
+
+    `space`: for the passages' tokens and for the similarities.
+    """
     lengths = np.array([len(passage) for passage in passages])
     if not lengths.all():
         raise ValueError("a passage has no token vectors")
     stored = torch.from_numpy(np.concatenate(passages))
-    flat = space.take("passages", len(stored), stored.shape[1], query.device).copy_(stored)
-    similarities = space.take("similarities", len(flat), len(query), query.device)
+    flat = space[0].take(len(stored), stored.shape[1]).copy_(stored)
+    similarities = space[1].take(len(flat), len(query))
     torch.mm(flat, query.T, out=similarities)  # passages' tokens in rows: the maximum then runs over whole rows
     if query.device.type == "cuda":
         best = torch.segment_reduce(similarities, "max", lengths=torch.from_numpy(lengths).to(query.device), axis=0)

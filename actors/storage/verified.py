@@ -9,7 +9,7 @@ from actors.storage.commits import DataFile
 from actors.storage.objects import Store, new_attempt, sha256_file
 from configs.errors import UserError
 
-_REMEDY = "Run `raytrieve verify CONFIG --repair`, then `raytrieve run CONFIG`: the unit that it belongs to is made anew."
+_REMEDY = "Run `raytrieve repair CONFIG`: the next run or re-index then makes the unit anew that it belongs to."
 
 
 class DamagedFile(UserError):

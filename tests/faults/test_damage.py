@@ -76,7 +76,7 @@ def test_nothing_is_searched_in_a_damaged_segment(damage, finished, inputs, tmp_
     (default_cache() / file.sha256).unlink(missing_ok=True)  # a verified copy, kept since a test on S3 stored the same bytes, would do
     config = tiny_config(inputs, path, **{**SECTIONS, "search": {"top_k": 11}})
     assert guarded(lambda: run(config)) == 2
-    assert f"{file.key} is damaged" in (told := capsys.readouterr().err) and "verify CONFIG --repair" in told
+    assert f"{file.key} is damaged" in (told := capsys.readouterr().err) and "raytrieve repair CONFIG" in told
 
 
 def test_vectors_that_are_damaged_are_not_indexed(finished, inputs, tmp_path, capsys):

@@ -18,12 +18,11 @@ from tests.jobs import indexed_ids, raytrieve, tiny_config, tiny_settings, write
 
 pytestmark = pytest.mark.cluster
 
-# Stage -> (folder of its commit records, units): a kill comes when the given number of them is committed.
-STAGES = {"embed": ("vectors", 30), "index": ("segments", 6), "rank": ("rankings", 12)}
-MOMENTS = [(stage, int(units * part)) for stage, (_, units) in STAGES.items() for part in (0, 0.2, 0.4, 0.6, 0.8)]
+# Stage -> the folder of its commit records: a kill comes when the given number of them is there, and all of the stage before.
+FOLDERS = {"embed": "vectors", "index": "segments", "rank": "rankings"}
+BEFORE = {"index": "vectors", "rank": "segments"}
+MOMENTS = [(stage, int(UNITS[folder] * part)) for stage, folder in FOLDERS.items() for part in (0, 0.2, 0.4, 0.6, 0.8)]
 SAMPLE = random.Random(SEED).choice([moment for moment in MOMENTS if moment[1]])  # one with something to lose
-
-
 MORE = [[("embed", 6), ("index", 2), ("rank", 4)]]  # one job killed three times
 # What is killed in CI, and with --all-kills: the stage, the worker that marks a process of it, and the commits to wait for.
 WORKERS = {"embed": ("Embedder", "vectors", 5), "rank": ("Reranker", "rankings", 2)}
@@ -43,13 +42,12 @@ def test_a_killed_driver_goes_on_where_it_was(kills, inputs, reference, tally, t
     path = write_config(tmp_path / "job.yaml", tiny_settings(inputs, store, **SECTIONS))
     killed_at: list[tuple[float, set[str]]] = []
     for stage, count in kills:
-        folder = STAGES[stage][0]
-        before = {"embed": None, "index": "vectors", "rank": "segments"}[stage]
+        folder, before = FOLDERS[stage], BEFORE.get(stage)
         process = start(path)
 
         def reached(folder=folder, count=count, before=before) -> bool:
-            previous_done = before is None or len(committed(store, before)) >= STAGES[{"vectors": "embed", "segments": "index"}[before]][1]
-            return store.exists() and previous_done and len(committed(store, folder)) >= count
+            begun = before is None or len(committed(store, before)) >= UNITS[before]
+            return store.exists() and begun and len(committed(store, folder)) >= count
 
         assert wait_for(reached, process), process.stderr.read()
         process.send_signal(signal.SIGKILL)

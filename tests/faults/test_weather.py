@@ -57,13 +57,12 @@ class Job:
         self.settings = tiny_settings(*places, **SECTIONS)
         self.settings["store"]["deadline_s"] = 180
         self.config: Config = tiny_config(*places, **SECTIONS)
-        self._path, self._environment = (
-            write_config(tmp_path / "job.yaml", self.settings),
-            {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint},
-        )
+        self._path = write_config(tmp_path / "job.yaml", self.settings)
+        self._calm = s3.environment
+        self._through_proxy = {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint}
 
     def start(self) -> subprocess.Popen:
-        return start(self._path, self._environment)
+        return start(self._path, self._through_proxy)
 
     def finish(self, process: subprocess.Popen) -> None:
         _, errors = process.communicate(timeout=500)

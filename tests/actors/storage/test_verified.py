@@ -29,7 +29,7 @@ def test_damage_is_found_and_the_object_named(store, entry, tmp_path, damage):
     store.put(entry.key, damage(BODY))
     with pytest.raises(DamagedFile) as caught:
         read_verified(store, entry, tmp_path / "cache")
-    assert f"{store.uri}/{entry.key}" in str(caught.value) and "verify CONFIG --repair" in str(caught.value)
+    assert f"{store.uri}/{entry.key}" in str(caught.value) and "raytrieve repair CONFIG" in str(caught.value)
     assert not list((tmp_path / "cache").glob("*"))
 
 
