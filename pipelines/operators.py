@@ -48,21 +48,27 @@ class Operator:
         return self.worker(**self.arguments)
 
 
-def source(parcels: Sequence[pa.Table], operator: Operator, retries: int) -> ray.data.Dataset:
-    """Packed parcels as a dataset of one block each, read within the tasks of the operator that is attached first.
+def chained(parcels: Sequence[pa.Table], operators: Sequence[Operator], retries: int) -> ray.data.Dataset:
+    """Packed parcels through the operators, as a dataset of one block a parcel.
 
-    `ray.data.from_arrow` would first run a task for each, only to learn its size: that wakes a process for every CPU.
+    A parcel is read by the task that the first operator works on it in. `ray.data.from_arrow` would first run a task for each, only to
+    learn its size, and so wake a process for every CPU.
     """
-    tasks = operator.tasks if operator.pool is None else None
-    arguments = {"max_retries": retries} if operator.pool is None else {}
-    return ray.data.read_datasource(
-        ParcelSource(parcels), override_num_blocks=len(parcels), num_cpus=operator.cpus, concurrency=tasks, ray_remote_args=arguments
+    first = operators[0]
+    arguments = {"max_retries": retries} if first.pool is None else {}
+    tasks = first.tasks if first.pool is None else None
+    dataset: ray.data.Dataset = ray.data.read_datasource(
+        ParcelSource(parcels), override_num_blocks=len(parcels), num_cpus=first.cpus, concurrency=tasks, ray_remote_args=arguments
     )
+    for operator in operators:
+        # Of a source Ray knows no row count: an operator that asks for batches of one row is not fused with it.
+        dataset = _attach(dataset, operator, retries, batch_size=None if operator is first else 1)
+    return dataset
 
 
-def attach(dataset: ray.data.Dataset, operator: Operator, retries: int) -> ray.data.Dataset:
+def _attach(dataset: ray.data.Dataset, operator: Operator, retries: int, batch_size: int | None) -> ray.data.Dataset:
     """The dataset with one operator more. Restarts and retries are bounded: Ray's own default is for ever."""
-    common: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "num_cpus": operator.cpus}
+    common: dict[str, Any] = {"batch_size": batch_size, "batch_format": "pyarrow", "num_cpus": operator.cpus}
     if operator.pool is None:
         tasks = TaskPoolStrategy(size=operator.tasks)
         return dataset.map_batches(call_kept, fn_kwargs={"operator": operator}, compute=tasks, max_retries=retries, **common)  # type: ignore[arg-type]

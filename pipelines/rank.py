@@ -7,6 +7,7 @@ through, from the candidates where a unit has some.
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from actors.candidates import CandidateReader, CandidateWriter
@@ -236,10 +237,12 @@ def _ranking_operators(asking: Asking, place: Any) -> list[Operator]:
         operators.append(Operator(Reranker, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool)))
     retrievers = job.config.search.retrievers
     fused = retrievers if len(retrievers) > 1 else ()
-    rank = [Operator(Ranker, {"retrievers": fused}, cpus=0.2, tasks=2)]
+    write = writing_operator(place, "rankings", "rerank")
+    light = partial(Operator, cpus=write.cpus, tasks=write.tasks)  # equal needs: Ray makes one task of all that is left to do
+    rank = [light(Ranker, {"retrievers": fused})]
     if job.config.search.roll_up:
-        rank.append(Operator(RollUp, {}, cpus=0.2, tasks=2))
-    return [*operators, *rank, writing_operator(place, "rankings", "rerank")]
+        rank.append(light(RollUp, {}))
+    return [*operators, *rank, write]
 
 
 def _checked(asking: Asking, records: list[CommitRecord]) -> list[CommitRecord]:

@@ -18,7 +18,7 @@ from actors.reader import Workplace
 from actors.storage.commits import attempts, committed_units
 from configs.schema import RayConfig
 from pipelines.isolation import finish_alone
-from pipelines.operators import Operator, attach, source
+from pipelines.operators import Operator, chained
 
 logger = logging.getLogger(__name__)
 _IN_FLIGHT = 0.2  # share of the object store that waiting units may fill: memory then depends little on the corpus
@@ -103,9 +103,7 @@ def _receipts(stage: Stage, wave: Sequence[Item], config: RayConfig) -> Iterable
     context.max_consecutive_actor_init_deaths = config.retries
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it would say is raised all the same
-    dataset = source([item.parcel.pack() for item in wave], stage.operators[0], config.retries)
-    for operator in stage.operators:
-        dataset = attach(dataset, operator, config.retries)
+    dataset = chained([item.parcel.pack() for item in wave], stage.operators, config.retries)
     for batch in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(batch, pa.Table)
         yield Parcel.unpack(batch).header
