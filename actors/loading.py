@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.models.checkpoint import ENCODER_KINDS, resolve_checkpoint
+from actors.models.checkpoint import ENCODER_KINDS, checkpoint_digest, resolve_adapter, resolve_checkpoint
 from actors.models.prompt_tokenizer import PromptTokenizer
 from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
 from configs.schema import EncoderConfig, RerankConfig, S3Config
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 def checkpoint_folder(model: str, revision: str | None, s3: S3Config) -> Path:
     """The checkpoint's folder on this node; fetched at most once per process."""
     return resolve_checkpoint(model, revision, s3)
+
+
+@lru_cache(maxsize=8)
+def adapter_folder(adapter: str | None, s3: S3Config) -> Path | None:
+    """The adapter's folder on this node; none where there is none."""
+    return resolve_adapter(adapter, s3) if adapter else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,15 @@ class EncoderSpec:
         """The checkpoint on this node."""
         return checkpoint_folder(self.config.model, self.config.revision, self.s3)
 
+    @property
+    def weights(self) -> str:
+        """The digest of the checkpoint and its adapter."""
+        return checkpoint_digest(self.folder, adapter_folder(self.config.adapter, self.s3))
+
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer alone, without weights."""
         c = self.config
-        return TextTokenizer(self.folder, c.max_length, c.query_instruction, c.passage_instruction, task=c.task)
+        return TextTokenizer(self.folder, c.max_length, c.query_instruction, c.passage_instruction, examples=examples_of(c), task=c.task)
 
     def encoder(self) -> "Encoder":
         """The model on this worker's device."""
@@ -62,6 +73,8 @@ class EncoderSpec:
             normalize=c.normalize,
             max_length=c.max_length,
             truncate_dim=c.truncate_dim,
+            examples=examples_of(c),
+            adapter=adapter_folder(c.adapter, self.s3),
             outputs=self.outputs,
             batch_tokens=c.batch_tokens,
         )
@@ -87,6 +100,11 @@ class RerankerSpec:
         """The checkpoint on this node."""
         return checkpoint_folder(self.config.model, self.config.revision, self.s3)
 
+    @property
+    def weights(self) -> str:
+        """The digest of the checkpoint and its adapter."""
+        return checkpoint_digest(self.folder, adapter_folder(self.config.adapter, self.s3))
+
     def reranker(self) -> "CrossEncoder | LlmReranker | LateInteraction":
         """The model on this worker's device."""
         from actors.models import load_reranker
@@ -103,7 +121,9 @@ class RerankerSpec:
             cutoff_layers=c.cutoff_layers,
             compress_ratio=c.compress_ratio,
             compress_layers=c.compress_layers,
+            head=c.head,
             weights=c.weights,
+            adapter=adapter_folder(c.adapter, self.s3),
             kind=self.kind,
             batch_tokens=c.batch_tokens,
         )
@@ -116,6 +136,11 @@ class RerankerSpec:
         if self.kind == "cross_encoder":
             return PairTokenizer(self.folder, c.max_length, c.query_max_length)
         return PromptTokenizer(self.folder, c.max_length, c.query_max_length, c.prompt)
+
+
+def examples_of(config: EncoderConfig) -> list[dict[str, str]] | None:
+    """The examples as load_encoder takes them."""
+    return [example.model_dump(exclude_none=True) for example in config.examples] or None
 
 
 def set_threads(threads: int) -> None:

@@ -1,10 +1,21 @@
 """The sections of the models: the encoder with its embeddings, and the rerankers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from configs.base import PoolConfig, Section, execution
+
+
+class Example(Section):
+    """A worked example of the queries' task."""
+
+    query: str
+    """A query."""
+    response: str
+    """A passage that answers it."""
+    instruct: str | None = None
+    """Its task; none takes the queries' own."""
 
 
 class EncoderConfig(Section):
@@ -14,14 +25,17 @@ class EncoderConfig(Section):
     """Folder, hub id, s3://bucket/folder, or pkg://package/folder for a model inside a Python package."""
     revision: str | None = None
     """Hub revision (branch, tag or commit); none takes the hub's default. Ignored for folders."""
+    adapter: str | None = None
+    """LoRA adapter as peft saves it, merged when the model is loaded: a folder, hub id, s3:// or pkg:// address. None takes the model as
+    it is."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto is bf16 on GPUs and on CPUs with AMX, else fp32. Whoever says fp32 gets fp32."""
     device: Literal["auto", "cpu", "cuda"] = execution("auto")
     """auto takes the GPU that Ray assigned to the actor, else the CPU."""
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
     """auto goes by the checkpoint's 1_Pooling/config.json, else cls, the BGE rule."""
-    normalize: bool = True
-    """Vectors of length 1, so that the inner product is the cosine."""
+    normalize: bool | None = None
+    """Vectors of length 1, so that the inner product is the cosine; none goes by the checkpoint's modules.json, and is yes without one."""
     max_length: int | None = Field(default=None, ge=8)
     """Tokens kept of a text, special tokens counted; none takes the checkpoint's own limit."""
     query_instruction: str | None = None
@@ -31,6 +45,8 @@ class EncoderConfig(Section):
     """Put before every passage; none takes the model's own, which most do not have, "" takes none."""
     task: str | None = None
     """Task of llm-embedder whose two instructions are taken: qa (the default), convsearch, chat, lrlm, icl or tool."""
+    examples: tuple[Example, ...] = ()
+    """Examples that bge-en-icl reads before every query; other models take none."""
     truncate_dim: int | None = Field(default=None, ge=1)
     """Components kept of each vector, before normalising; for models trained for it (Matryoshka). None keeps all."""
     batch_tokens: int = execution(0, ge=0)
@@ -73,6 +89,8 @@ class RerankConfig(Section):
     """As embed.model."""
     revision: str | None = None
     """As embed.revision."""
+    adapter: str | None = None
+    """As embed.adapter; for LLM rerankers."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """As embed.precision."""
     device: Literal["auto", "cpu", "cuda"] = execution("auto")
@@ -87,8 +105,12 @@ class RerankConfig(Section):
     """Of the dense, sparse and multi-vector scores (kind m3); none takes equal ones, as bge-m3's own code does."""
     prompt: str | None = None
     """The question that an LLM reranker answers about each pair; none takes the one it was trained with."""
-    cutoff_layers: tuple[int, ...] = Field(default=(), max_length=1)
+    cutoff_layers: Annotated[tuple[int, ...], BeforeValidator(lambda given: (given,) if isinstance(given, int) else given)] = Field(
+        default=(), max_length=1
+    )
     """The layer whose head scores (layerwise, lightweight), one only here; none takes the last. Fewer layers are faster."""
+    head: Literal["layer", "position"] = "layer"
+    """Whose head scores at a layer (lightweight): its own, or, as the reference has it, that of its place in the list."""
     exits: tuple[LayerExit, ...] = ()
     """Early exits of a layerwise reranker, lower layers first: the rows that go on are not computed again."""
     compress_ratio: Literal[1, 2, 4, 8] = 1

@@ -4,7 +4,6 @@ Kept are the newest versions, and each that was the newest within the grace peri
 """
 
 import re
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,7 @@ from actors.catalogue.partitions import CATALOGUES
 from actors.storage.commits import CommitRecord, read_commits
 from actors.storage.leases import LEASES
 from actors.storage.manifests import Manifest, read_version
-from actors.storage.objects import ObjectInfo, Store, open_store
+from actors.storage.objects import ObjectInfo, Store, new_attempt, open_store
 from actors.term_counter import STATISTICS, statistics_unit
 from configs.errors import UserError
 from configs.schema import Config
@@ -32,12 +31,21 @@ def parse_duration(text: str) -> float:
 def collect(config: Config, keep: int, grace_s: float, delete: bool) -> list[ObjectInfo]:
     """Find garbage older than the grace period and, when told, delete it. Commit records go before the files they name."""
     store = open_store(config.store, config.s3)
-    limit = time.time() - grace_s
+    limit = _store_time(store) - grace_s
     found = [item for item in _garbage(store, keep, limit) if item.modified < limit]
     if delete:
         for item in sorted(found, key=lambda item: "/commits/" not in item.key):
             store.delete(item.key)
     return found
+
+
+def _store_time(store: Store) -> float:
+    """Now, by the clock that dates the store's objects: this machine's may be days ahead of it."""
+    key = f"{LEASES}/clock-{new_attempt()}"
+    store.put(key, b"")
+    (item,) = [item for item in store.list(f"{LEASES}/") if item.key == key]
+    store.delete(key)
+    return item.modified
 
 
 def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
@@ -48,6 +56,8 @@ def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
         CATALOGUES: {manifest.identity for manifest in kept},
         STATISTICS: {statistics_unit(manifest) for manifest in kept},
     }
+    of_versions = {file.key for manifest in kept for entry in manifest.segments for file in entry.files.values()}
+    of_versions |= needed["quantizers"]  # a repair may have withdrawn their records
     sources = {manifest.sources.key for manifest in kept if manifest.sources}
     yield from (item for item in store.list("sources/") if item.key not in sources)
     yield from store.list(f"{LEASES}/")
@@ -57,7 +67,7 @@ def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
         # By the age of the record, not of its files: a record that stays never loses one.
         old = [record for record in records if commits[record.unit].modified < limit]
         gone = {record.unit for record in old if folder in needed and not _names(record) & needed[folder]}
-        named = {file.key for record in records if record.unit not in gone for file in record.files.values()}
+        named = of_versions | {file.key for record in records if record.unit not in gone for file in record.files.values()}
         for item in store.list(f"{folder}/data/"):
             if item.key not in named:
                 yield item

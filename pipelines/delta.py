@@ -22,12 +22,13 @@ from actors.index.segment import Segment
 from actors.index.writing import INDEX_FILE, PASSAGES_FILE, VECTORS_FILE
 from actors.opening import linked_folder
 from actors.pieces import Piece, regroup, without_rows
-from actors.storage.commits import CommitRecord, DataFile, read_commits
+from actors.storage.commits import CommitRecord, DataFile
 from actors.storage.manifests import Manifest, SegmentEntry
 from actors.storage.objects import Store
 from configs.schema import IndexConfig
 from pipelines.changes import Changes
 from pipelines.embed import Embedding
+from pipelines.heritage import read_past, template_withdrawn
 from pipelines.index import build_segments, index_facts, mean_detail, segment_names, train_template
 from pipelines.job import Job
 from pipelines.replanning import as_list
@@ -66,15 +67,18 @@ def same_index(job: Job, newest: Manifest) -> bool:
     plan, why = plan_index(job, newest, newest.rows)
     if why or plan != IndexPlan(**newest.index["plan"]):
         return False
-    names = segment_names(job, plan, DataFile(**newest.index["template"]), list(_pieces(job.store, newest).values()))
+    past = read_past(job.store, newest)
+    names = segment_names(job, plan, DataFile(**newest.index["template"]), list(past.pieces.values()))
     deletions = {name: np.array(rows) for name, rows in newest.deletions.items()}
-    worn = worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, 0)
-    return not worn and names == [entry.segment for entry in newest.segments]
+    worn = worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, 0) - past.stuck
+    return not worn and not past.damaged and names == [entry.segment for entry in newest.segments]
 
 
 def plan_index(job: Job, newest: Manifest, passages: int) -> tuple[IndexPlan, str]:
     """The index for so many passages, and why it differs from the newest version's; nothing where that one's template serves."""
     facts, growth = newest.index, job.config.reindex.max_growth
+    if template_withdrawn(job.store, newest):
+        return IndexPlan(**facts["plan"]), "its template was damaged"
     planned = facts["rows"]
     grown = not planned / growth <= passages <= planned * growth
     plan = resolve_plan(job.config.index, passages if grown else planned, facts["plan"]["dimension"])
@@ -85,21 +89,25 @@ def plan_index(job: Job, newest: Manifest, passages: int) -> tuple[IndexPlan, st
 
 def _build(job: Job, embedding: Embedding, changes: Changes, records: Sequence[CommitRecord], plan: IndexPlan, why: str) -> Delta:
     newest, deletions = changes.newest, changes.deletions()
-    pieces = _pieces(job.store, newest)
+    past = read_past(job.store, newest)
+    pieces = past.pieces
     live = {name: without_rows(some, deletions.get(name, _NONE)) for name, some in pieces.items()}
     fresh = [Piece(record.files["data"], (), 0, int(record.counts["rows"])) for record in records]
     template = DataFile(**newest.index["template"])
     if why:
+        past.require_vectors(pieces)  # all is built again
         template = train_template(job, embedding, plan, [*chain(*live.values()), *fresh])
     same = set(segment_names(job, plan, template, list(pieces.values())))
     more = sum(piece.rows for piece in fresh)
-    same -= worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, more)
+    same -= worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, more) - past.stuck
+    same -= past.damaged
+    past.require_vectors({entry.segment for entry in newest.segments} - same)
     kept = [entry for entry in newest.segments if entry.segment in same]
     pool = [piece for name, some in live.items() if name not in same for piece in some]
     groups = regroup([*pool, *fresh], job.config.index.segment_rows)
     if plan != IndexPlan(**newest.index["plan"]):
         kept = _remeasured(job, kept, plan)
-    segments = (*kept, *(build_segments(job, plan, template, groups) if groups else ()))
+    segments = (*kept, *(build_segments(job, embedding, plan, template, groups) if groups else ()))
     trained = template.sha256 != newest.index["template"]["sha256"]
     facts = index_facts(plan, template, changes.passages, segments if trained else ())
     if not trained:
@@ -110,12 +118,6 @@ def _build(job: Job, embedding: Embedding, changes: Changes, records: Sequence[C
     base, error = facts["centroid_error"], mean_detail(segments, "centroid_error")
     drift = error / base - 1 if error is not None and base else None
     return Delta(draft, len(groups), len(newest.segments) - len(kept), drift, why if trained else "")
-
-
-def _pieces(store: Store, version: Manifest) -> dict[str, list[Piece]]:
-    """By segment, the rows of stored vectors that it was built from."""
-    records = read_commits(store, "segments", [entry.segment for entry in version.segments])
-    return {record.unit: [Piece.parse(plain) for plain in record.details["pieces"]] for record in records}
 
 
 def _remeasured(job: Job, kept: Sequence[SegmentEntry], plan: IndexPlan) -> list[SegmentEntry]:

@@ -9,7 +9,6 @@ from actors.chunker import Chunker
 from actors.corpus.planning import WorkUnit
 from actors.embedder import Embedder
 from actors.loading import EncoderSpec
-from actors.models.checkpoint import checkpoint_digest
 from actors.models.description import read_description
 from actors.reader import Reader, Workplace
 from actors.storage.commits import CommitRecord, committed_units, read_commits
@@ -19,6 +18,7 @@ from actors.writer import Writer
 from configs.errors import UserError
 from configs.schema import CorpusConfig, InputConfig, PoolConfig
 from pipelines.cluster import resolve_precision
+from pipelines.estimates import token_vector_bytes
 from pipelines.job import Job
 from pipelines.metrics import StageCounters
 from pipelines.operators import Operator
@@ -61,10 +61,10 @@ def describe_embedding(job: Job) -> Embedding:
     section, info, tokenizer = job.config.embed, read_description(spec.folder), spec.tokenizer()
     facts = {
         "schema": _SCHEMA,
-        "weights": checkpoint_digest(spec.folder),
+        "weights": spec.weights,
         "dimension": section.truncate_dim or info.hidden_size,
         "pooling": info.pooling if section.pooling == "auto" else section.pooling,
-        "normalize": section.normalize,
+        "normalize": info.normalize if section.normalize is None else section.normalize,
         "max_length": tokenizer.max_length,
         "passage_instruction": tokenizer.passage_instruction,
         "precision": spec.precision,
@@ -90,10 +90,18 @@ def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
     place = job.place(embedding.folder)
     operators = corpus_operators(job, place)
     names = [unit.unit_id for unit in units]
+    if job.config.embed.store_token_vectors:
+        _tell_space(job, units, embedding)
     finish(job, Stage("embed", operators, place), read_items(units))
     records = read_commits(job.store, embedding.folder, names)
     check_rejects(records, job.config.corpus, "corpus")
     return embedding, records
+
+
+def _tell_space(job: Job, units: Sequence[WorkUnit], embedding: Embedding) -> None:
+    config, tokenizer = job.config, encoder_spec(job, job.config.embed.workers).tokenizer()
+    space = token_vector_bytes(units, config.corpus, config.s3, tokenizer, embedding.facts["dimension"])
+    job.display.say(f"embed: the token vectors will take about {space / 1e9:,.2f} GB, and as much again in the index")
 
 
 def corpus_operators(job: Job, place: Workplace) -> list[Operator]:

@@ -20,7 +20,7 @@ from actors.parcels import Parcel
 from actors.pieces import Piece, cut_pieces
 from actors.storage.commits import CommitRecord, DataFile, read_commits
 from actors.storage.fingerprints import fingerprint
-from actors.storage.manifests import Manifest, SegmentEntry, publish
+from actors.storage.manifests import Manifest, SegmentEntry, publish, require_files
 from actors.storage.objects import Store
 from actors.trainer import Trainer
 from configs.errors import UserError
@@ -48,6 +48,7 @@ def build_index(job: Job, embedding: Embedding, records: Sequence[CommitRecord],
     `base` is the newest version's number from before the corpus was listed: a version that came later has seen a newer corpus.
     """
     draft, rejects = draft_index(job, embedding, records)
+    require_files(job.store, draft)
     manifest = publish(job.store, draft, base)
     job.events.add("version", version=manifest.version, segments=len(manifest.segments), passages=manifest.rows, flush=True)
     factory = manifest.index["plan"]["factory"]
@@ -66,7 +67,7 @@ def draft_index(job: Job, embedding: Embedding, records: Sequence[CommitRecord])
     plan = resolve_plan(job.config.index, rows, embedding.facts["dimension"])
     files = [(r.files["data"], int(r.counts["rows"]), repeats.get(i, ())) for i, r in enumerate(records)]
     template = train_template(job, embedding, plan, [piece for pieces in cut_pieces(files, rows) for piece in pieces])
-    segments = build_segments(job, plan, template, cut_pieces(files, job.config.index.segment_rows))
+    segments = build_segments(job, embedding, plan, template, cut_pieces(files, job.config.index.segment_rows))
     draft = Manifest(0, embedding.named, index_facts(plan, template, rows, segments), tuple(segments), {}, 0, job.run, 0.0, "")
     return replace(draft, sources=save_sources(job.store, _sources(job, records, rejects))), rejects
 
@@ -119,12 +120,14 @@ def segment_names(job: Job, plan: IndexPlan, template: DataFile, segments: Seque
     return [fingerprint([*facts, _identity(pieces), *terms]) for pieces in segments]
 
 
-def build_segments(job: Job, plan: IndexPlan, template: DataFile, segments: Sequence[Sequence[Piece]]) -> list[SegmentEntry]:
+def build_segments(
+    job: Job, embedding: Embedding, plan: IndexPlan, template: DataFile, segments: Sequence[Sequence[Piece]]
+) -> list[SegmentEntry]:
     """Build the segments that are not committed yet. Returns all of them, in order."""
     config, place = job.config.index, job.place("segments")
     names = segment_names(job, plan, template, segments)
     arguments = {"place": place, "plan": plan, "config": config, "dtype": job.config.embed.store_dtype}
-    arguments |= {"normalized": job.config.embed.normalize, "language": job.config.search.language}
+    arguments |= {"normalized": embedding.facts["normalize"], "language": job.config.search.language}
     operator = Operator(Indexer, arguments, cpus=1.0, tasks=config.builders)
     plans = [[piece.plain() for piece in pieces] for pieces in segments]
     items = [

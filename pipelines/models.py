@@ -15,7 +15,7 @@ from rich.table import Table
 
 from actors.models.catalogue import NAMED_FAMILIES, NamedFamily, find_family, memory_bytes
 from actors.models.checkpoint import reranker_kind, resolve_checkpoint
-from actors.models.description import CheckpointInfo, read_description
+from actors.models.description import CheckpointInfo, has_m3_heads, read_description
 from actors.models.download import find_in_hub_cache
 from actors.models.instructions import effective_instructions
 from configs.errors import UserError
@@ -107,8 +107,6 @@ def _facts_of_files(model: str, info: CheckpointInfo) -> dict[str, Any]:
 
 
 def _encoder_facts(info: CheckpointInfo) -> dict[str, Any]:
-    from actors.models.backbones.m3_heads import has_m3_heads
-
     instructions = effective_instructions(info)
     return {
         "outputs": ["dense", "sparse", "multi_vector"] if has_m3_heads(info.folder) else ["dense"],

@@ -3,22 +3,24 @@
 Reads names, sizes and the first rows; whole files only where they are small.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from actors.chunker import Chunker
 from actors.corpus.listing import SourceFile, list_files
 from actors.corpus.planning import Slice, WorkUnit, count_rows, plan_units
 from actors.corpus.reading import read_units
 from actors.evaluation.checks import check_query_ids
-from actors.loading import EncoderSpec, checkpoint_folder
+from actors.loading import EncoderSpec, RerankerSpec, adapter_folder, checkpoint_folder
 from actors.models.checkpoint import choose_reranker_kind, reranker_kind
 from actors.models.description import CheckpointInfo, read_description
-from actors.models.instructions import effective_instructions
-from actors.models.llm_options import LlmOptions, check_exits, head_layers
+from actors.models.encoder_options import EncoderOptions
+from actors.models.reranker_options import RerankerOptions, check_exits, head_layers
 from configs.errors import UserError
 from configs.schema import Config, InputConfig, QueriesConfig, RerankConfig, S3Config
 from pipelines.judgements import load_judgements
+
+Resolved = TypeVar("Resolved")
 
 _FIRST_ROWS = 100  # enough to tell a wrong column from a bad row
 _SMALL = 8 << 20  # bytes of input that are read whole before the run, for errors that would else show at its end
@@ -76,13 +78,18 @@ def check_judgements_early(config: Config) -> int:
 
 
 def check_encoder(config: Config) -> CheckpointInfo:
-    """The description of the embedding model, which must not be a reranker and must have embed.task."""
-    model = config.embed.model
-    info = read_description(_folder("embed.model", model, config.embed.revision, config.s3))
+    """The description of the embedding model, which must not be a reranker and must have what embed asks of it."""
+    section = config.embed
+    info = read_description(_naming("embed.model", lambda: checkpoint_folder(section.model, section.revision, config.s3)))
     kind = reranker_kind(info)
     if kind is not None:
-        raise UserError(f"embed.model {model} is a reranker (kind {kind}), not an encoder: use it under rerank.model, and an encoder here.")
-    effective_instructions(info, task=config.embed.task)
+        raise UserError(
+            f"embed.model {section.model} is a reranker (kind {kind}), not an encoder: use it under rerank.model, and an encoder here."
+        )
+    adapter = _naming("embed.adapter", lambda: adapter_folder(section.adapter, config.s3))
+    outputs = ("dense", *(["sparse"] if section.store_sparse else []))
+    _naming("embed", lambda: EncoderOptions(section.pooling, section.normalize, outputs, section.truncate_dim, adapter).check(info))
+    _naming("embed", EncoderSpec(section, "fp32", config.s3).tokenizer)
     return info
 
 
@@ -93,24 +100,30 @@ def check_chunking(config: Config) -> None:
 
 
 def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
-    """The description of the reranking model, which must fit rerank.kind."""
-    info = read_description(_folder("rerank.model", config.model, config.revision, s3))
-    try:
-        kind = choose_reranker_kind(info, config.kind)
-        options = LlmOptions(config.prompt, config.cutoff_layers, config.compress_ratio, config.compress_layers)
-        options.check(info, kind)
-        if config.exits and kind not in ("layerwise", "lightweight"):
-            raise UserError(f"{config.model} is a {kind} reranker, whose one head leaves no early exit: leave rerank.exits out.")
-        if config.exits:
-            check_exits([(each.layer, each.keep) for each in config.exits], head_layers(info), options.scoring_layers(info)[0])
-    except UserError as error:
-        raise UserError(f"rerank: {error}") from error
+    """The description of the reranking model, which must fit rerank.kind and have what rerank asks of it."""
+    info = read_description(_naming("rerank.model", lambda: checkpoint_folder(config.model, config.revision, s3)))
+    adapter = _naming("rerank.adapter", lambda: adapter_folder(config.adapter, s3))
+    options = RerankerOptions(
+        config.prompt, config.cutoff_layers, config.compress_ratio, config.compress_layers, config.head, adapter, config.weights
+    )
+    _naming("rerank", lambda: _check_settings(config, options, info, s3))
     return info
 
 
-def _folder(field: str, model: str, revision: str | None, s3: S3Config) -> Path:
+def _check_settings(config: RerankConfig, options: RerankerOptions, info: CheckpointInfo, s3: S3Config) -> None:
+    kind = choose_reranker_kind(info, config.kind)
+    options.check(info, kind)
+    if config.exits and kind not in ("layerwise", "lightweight"):
+        raise UserError(f"{config.model} is a {kind} reranker, whose one head leaves no early exit: leave rerank.exits out.")
+    if config.exits:
+        check_exits([(each.layer, each.keep) for each in config.exits], head_layers(info), options.scoring_layers(info)[0])
+    RerankerSpec(config, "fp32", s3, kind).tokenizer()
+
+
+def _naming(field: str, resolve: Callable[[], Resolved]) -> Resolved:
+    """What it resolves to; an error begins with the field."""
     try:
-        return checkpoint_folder(model, revision, s3)
+        return resolve()
     except UserError as error:
         raise UserError(f"{field}: {error}") from error
 

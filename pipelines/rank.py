@@ -4,16 +4,16 @@ All pools work at the same time. `search` ends the stream at the candidates; `re
 through, from the candidates where a unit has some.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from actors.candidates import CandidateReader, CandidateWriter
-from actors.loading import RerankerSpec, checkpoint_folder
-from actors.models.checkpoint import checkpoint_digest, choose_reranker_kind
-from actors.models.instructions import effective_instructions
+from actors.loading import RerankerSpec, examples_of
+from actors.models.checkpoint import ENCODER_KINDS, CheckpointInfo, choose_reranker_kind
+from actors.models.text_tokenizer import TextTokenizer
 from actors.opening import PassageSource
 from actors.pairer import Pairer
 from actors.ranker import Ranker, Reorder
@@ -92,15 +92,22 @@ def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
         )
     specs = tuple(reranker_spec(job, manifest, reranker) for reranker in config.rerankers)
     units = plan_input(config.queries, config.s3, "queries", config.queries.unit_rows, job.store)
-    encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction]
+    examples = examples_of(config.embed) or ()
+    encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction, *examples]
     only = config.queries.only_judged and sorted(_judged(job))
     candidates = fingerprint([manifest.content, encoder, config.search.top_k, only, *_beyond_dense(config.search)])
     reranking = [
-        [checkpoint_digest(spec.folder), spec.precision, spec.kind, spec.uses_stored_vectors, semantic_fields(spec.config)]
+        [spec.weights, spec.precision, spec.kind, spec.uses_stored_vectors, *_instructions(spec), semantic_fields(spec.config)]
         for spec in specs
     ]
     rankings = fingerprint([candidates, reranking, *(["documents"] if config.search.roll_up else [])])
     return Asking(job, manifest, embedding, config.queries, specs, tuple(units), candidates, rankings)
+
+
+def _instructions(spec: RerankerSpec) -> list[str]:
+    """Those of an encoder that reranks: they may come from files, or from a folder's name, which its digest does not know."""
+    tokenizer = spec.tokenizer() if spec.kind in ENCODER_KINDS else None
+    return [tokenizer.query_instruction, tokenizer.passage_instruction] if isinstance(tokenizer, TextTokenizer) else []
 
 
 def _beyond_dense(search: SearchConfig) -> list[object]:
@@ -117,13 +124,20 @@ def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> Reranke
     """The reranker as workers open it."""
     info = check_reranker(config, job.config.s3)
     kind = choose_reranker_kind(info, config.kind)
-    digest = checkpoint_digest(checkpoint_folder(config.model, config.revision, job.config.s3))
     precision = resolve_precision(config.precision, config.device, job.cluster)
-    facts = manifest.embedding
-    same = kind == "late_interaction" and facts["store_token_vectors"] and facts["weights"] == digest and precision == facts["precision"]
-    same_texts = config.max_length in (None, facts["max_length"]) and facts["passage_instruction"] == effective_instructions(info).passage
-    stored = bool(same and same_texts)
-    return RerankerSpec(config, precision, job.config.s3, kind, stored, job.device(config), job.threads(config, config.workers))
+    spec = RerankerSpec(config, precision, job.config.s3, kind, False, job.device(config), job.threads(config, config.workers))
+    return replace(spec, uses_stored_vectors=stored_vectors_fit(spec, info, manifest.embedding))
+
+
+def stored_vectors_fit(spec: RerankerSpec, info: CheckpointInfo, facts: Mapping[str, Any]) -> bool:
+    """Whether the index keeps the very token vectors that this reranker would compute."""
+    if spec.kind != "late_interaction" or not facts["store_token_vectors"]:
+        return False
+    tokenizer = spec.tokenizer()
+    assert isinstance(tokenizer, TextTokenizer)
+    names = ("weights", "precision", "dimension", "normalize", "max_length", "passage_instruction")
+    ours = (spec.weights, spec.precision, info.hidden_size, True, tokenizer.max_length, tokenizer.passage_instruction)
+    return ours == tuple(facts[name] for name in names)
 
 
 def search(asking: Asking) -> list[CommitRecord]:

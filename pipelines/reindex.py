@@ -12,7 +12,7 @@ from actors.corpus.rejects import encode_rejects
 from actors.storage.commits import committed_units
 from actors.storage.fingerprints import canonical_json
 from actors.storage.leases import lease
-from actors.storage.manifests import Manifest, Superseded, newest_version, publish
+from actors.storage.manifests import Manifest, Superseded, newest_version, publish, require_files
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines.changes import Changes
@@ -24,7 +24,7 @@ from pipelines.job import Job, open_job
 from pipelines.outcome import Outcome
 from pipelines.progress import Display
 from pipelines.reembedding import take_in
-from pipelines.replanning import find_changes, same_input
+from pipelines.replanning import check_lost_share, find_changes, same_input
 
 
 def reindex(config: Config, display: Display | None = None) -> Outcome:
@@ -82,6 +82,8 @@ def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Outcome:
     before = committed_units(job.store, embedding.folder)
     _, records = embed(job)
     draft, repeats = draft_index(job, embedding, records)
+    if newest is not None:
+        check_lost_share(job.config, newest, newest.rows - draft.rows)
     rejected = int(sum(record.counts["rejected"] for record in records))
     counts = {"added": draft.rows, "rejected": rejected, "repeated": len(repeats)}
     tokens = int(sum(record.counts["tokens"] for record in records if record.unit not in before))
@@ -103,7 +105,8 @@ def _refuse_worse(job: Job, outcome: Outcome) -> None:
 
 
 def _publish(job: Job, outcome: Outcome, quality: dict[str, float]) -> Outcome:
-    """Raises Superseded when another run came first."""
+    """Raises Superseded when another run came first, and UserError when gc took what the version names."""
+    require_files(job.store, outcome.manifest)
     done = replace(outcome, manifest=publish(job.store, replace(outcome.manifest, quality=quality), outcome.parent))
     version = done.manifest.version
     if version != outcome.parent:

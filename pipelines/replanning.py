@@ -22,10 +22,11 @@ from actors.corpus.planning import WorkUnit, group_for_reading, mapping_salt, pl
 from actors.corpus.schema import Reject
 from actors.reader import Reader
 from actors.storage.access import explained
-from actors.storage.commits import CommitRecord
+from actors.storage.commits import CommitRecord, DataFile
 from actors.storage.filesystems import open_filesystem
 from actors.storage.manifests import Manifest, SegmentEntry
 from actors.storage.objects import Store
+from actors.storage.verified import DamagedFile
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines.changes import Changes
@@ -38,16 +39,27 @@ _SCANNED_AT_ONCE = 16  # units of one task
 
 def same_input(job: Job, newest: Manifest) -> bool:
     """Whether the version was made from the files as they are now, and nothing is to be deleted by name."""
-    config, known = job.config, load_sources(job.store, newest.sources)
+    config, known = job.config, _known_sources(job, newest.sources)
     files, upsert = list_files(config.corpus, config.s3, "corpus"), config.reindex.mode == "upsert"
     return config.reindex.deletions is None and sources_after(known, mapping_salt(config.corpus), files, upsert) == known
+
+
+def _known_sources(job: Job, file: DataFile | None) -> Sources:
+    """The files that a version was made from; none where they are lost, so that all are read: an upsert sees a part of them only."""
+    try:
+        return load_sources(job.store, file)
+    except DamagedFile as error:
+        if job.config.reindex.mode == "upsert":
+            raise UserError(f"{error} First re-index the whole corpus: `raytrieve reindex CONFIG --mode snapshot`.") from error
+        job.display.say(f"reindex: {error} Every file of the corpus is read instead.")
+        return Sources("", ())
 
 
 def find_changes(job: Job, newest: Manifest) -> Changes:
     """Compare the newest version with the files of the config. Raises UserError on what looks like a broken snapshot."""
     config, catalogue = job.config, find_catalogue(job.store, newest)
     # Without its catalogue, a re-indexed version no longer knows which file owns an id: all files are read then.
-    known = load_sources(job.store, newest.sources if catalogue or newest.action == "index" else None)
+    known = _known_sources(job, newest.sources if catalogue or newest.action == "index" else None)
     files, mapping = list_files(config.corpus, config.s3, "corpus"), mapping_salt(config.corpus)
     todo = changed_files(known, mapping, files)
     search = _Search(job, newest, catalogue, known, sources_after(known, mapping, files, config.reindex.mode == "upsert"))
@@ -130,15 +142,21 @@ def _check(config: Config, changes: Changes) -> None:
     reasons = Counter(reject.reason.partition(":")[0] for reject in changes.rejects) + Counter({"duplicate id": counts["repeated"]})
     # Over all rows, as a run over the whole corpus would judge: one bad row is much of a small file and little of a corpus.
     check_reject_share(changes.rows_read + counts["unread"], reasons, config.corpus, "corpus")
-    share = counts["deleted"] / max(1, newest.rows)
-    if config.reindex.mode == "snapshot" and share > config.reindex.max_deleted_share:
+    if config.reindex.mode == "snapshot":
+        check_lost_share(config, newest, counts["deleted"])
+    if not changes.passages:
+        raise UserError("Nothing would be left in the index: give a corpus with at least one passage that is not deleted.")
+
+
+def check_lost_share(config: Config, newest: Manifest, lost: int) -> None:
+    """Stop where a snapshot lacks more of the newest version's passages than reindex.max_deleted_share."""
+    share = lost / max(1, newest.rows)
+    if share > config.reindex.max_deleted_share:
         raise UserError(
-            f"The corpus lacks {counts['deleted']:,} of the {newest.rows:,} passages of version {newest.version} ({share:.1%}, but "
+            f"The corpus lacks {lost:,} of the {newest.rows:,} passages of version {newest.version} ({share:.1%}, but "
             f"reindex.max_deleted_share allows {config.reindex.max_deleted_share:.1%}): mend corpus.path, or raise the share "
             "if they are to go."
         )
-    if not changes.passages:
-        raise UserError("Nothing would be left in the index: give a corpus with at least one passage that is not deleted.")
 
 
 def _doomed(config: Config) -> np.ndarray:

@@ -37,7 +37,8 @@ def _indexed(job: Job) -> tuple[Manifest, Embedding, dict[str, Sequence[CommitRe
     A store that is re-indexed goes on to be: only what changed is embedded. Any other is indexed over the whole corpus.
     """
     newest, embedding = newest_version(job.store), describe_embedding(job)
-    if newest is not None and newest.action == "reindex" and newest.embedding["fingerprint"] == embedding.fingerprint:
+    reindexed = newest is not None and newest.action == "reindex" and newest.embedding["fingerprint"] == embedding.fingerprint
+    if reindexed or job.config.reindex.mode == "upsert":
         return follow(job, embedding).manifest, embedding, {}
     embedding, records = embed(job)
     return build_index(job, embedding, records, newest.version if newest else 0).manifest, embedding, {"corpus": records}

@@ -17,6 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-kills", action="store_true", help="run every kill of the fault tests, not the seeded sample")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a cluster first: what is quick then fills the time in which one of two processes would have nothing left to do."""
+    slow = {item.path for item in items if item.get_closest_marker("cluster")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweed.S3Server]:
     server = seaweed.start(tmp_path_factory.mktemp("seaweed"), "corpus", "store")

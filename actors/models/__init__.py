@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.errors import UserError
-
 if TYPE_CHECKING:
     from actors.models.cross_encoder import CrossEncoder
     from actors.models.encoder import Encoder
@@ -22,7 +20,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     query_instruction: str | None = None,
     passage_instruction: str | None = None,
     pooling: str | None = None,
-    normalize: bool = True,
+    normalize: bool | None = None,
     max_length: int | None = None,
     outputs: Sequence[str] = ("dense",),
     truncate_dim: int | None = None,
@@ -37,21 +35,24 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
 
     `model`: folder, hub id, s3://bucket/folder or pkg://package/folder. `device`: auto, cpu, cuda. `precision`: auto (bf16 on
     GPUs and on CPUs with AMX, else fp32), fp32, bf16, fp16. `pooling`: none or auto goes by the checkpoint, else cls, mean, last.
+    `normalize`: vectors of length 1; none goes by the checkpoint's modules.json, and is yes without one.
     Instructions: a prefix, or a text with {} where the input goes, or the task where the family has a template; none takes the
     checkpoint's own prompt or its family's, "" takes none (instructions.py). `task`: of llm-embedder, by name.
     `max_length`: tokens with specials; none takes the checkpoint's. `outputs`: dense, multi_vector and, of a bge-m3, sparse.
     `truncate_dim`: components kept of a vector (Matryoshka). `examples`: of the task, for bge-en-icl: mappings of query, response
-    and, where it is not the queries' own, instruct. `adapter`: folder of a LoRA adapter saved by peft. `batch_tokens`: tokens of a
+    and, where it is not the queries' own, instruct. `adapter`: of LoRA, saved by peft; as `model`. `batch_tokens`: tokens of a
     forward pass, 0 finds the fastest. Raises UserError when the model cannot be had or is no encoder that we know.
     """
-    from actors.models.checkpoint import resolve_checkpoint
-    from actors.models.encoder import Encoder, EncoderOptions
+    from actors.models.checkpoint import resolve_adapter, resolve_checkpoint
+    from actors.models.encoder import Encoder
+    from actors.models.encoder_options import EncoderOptions
     from actors.models.precision import place
     from actors.models.text_tokenizer import TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
     tokenizer = TextTokenizer(folder, max_length, query_instruction, passage_instruction, examples=examples, task=task)
-    options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim, Path(adapter) if adapter else None)
+    merged = resolve_adapter(adapter, None, cache_dir) if adapter else None
+    options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim, merged)
     return Encoder(folder, tokenizer, place(device, precision, batch_tokens), options)
 
 
@@ -79,30 +80,30 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     and m3 (the mix of all outputs of a bge-m3) take an encoder. `max_length`: tokens of a pair (default 512; LLM rerankers:
     without the prompt) or of a text. `query_max_length`: tokens kept of a query (rerankers: without specials, default 3/4 of
     max_length). `prompt`: an LLM reranker's question. `cutoff_layers`: layers whose heads score (layerwise, lightweight), none
-    takes the last; several give scores [n, layers]. `compress_ratio`, `compress_layers`, `head`: lightweight (llm_options.py).
+    takes the last; several give scores [n, layers]. `compress_ratio`, `compress_layers`, `head`: lightweight (reranker_options.py).
     `weights`: of the dense, sparse and multi-vector scores (m3), none takes equal ones.
     Raises UserError when kind, settings and checkpoint do not fit.
     """
-    from actors.models.checkpoint import ENCODER_KINDS, choose_reranker_kind, read_description, resolve_checkpoint
+    from actors.models.checkpoint import ENCODER_KINDS, choose_reranker_kind, read_description, resolve_adapter, resolve_checkpoint
     from actors.models.cross_encoder import CrossEncoder
-    from actors.models.encoded import OUTPUTS
-    from actors.models.encoder import Encoder, EncoderOptions
+    from actors.models.encoder import Encoder
+    from actors.models.encoder_options import OUTPUTS, EncoderOptions
     from actors.models.late_interaction import LateInteraction
     from actors.models.llm_families import open_llm_reranker
-    from actors.models.llm_options import LlmOptions
     from actors.models.m3_reranker import M3Reranker
     from actors.models.precision import place
     from actors.models.prompt_tokenizer import PromptTokenizer
+    from actors.models.reranker_options import RerankerOptions
     from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
     placement, info = place(device, precision, batch_tokens), read_description(folder)
     kind = choose_reranker_kind(info, kind)
     cutoffs = (cutoff_layers,) if isinstance(cutoff_layers, int) else tuple(cutoff_layers or ())
-    options = LlmOptions(prompt, cutoffs, compress_ratio, tuple(compress_layers), head, Path(adapter) if adapter else None)
+    merged = resolve_adapter(adapter, None, cache_dir) if adapter else None
+    mix = None if weights is None else tuple(weights)
+    options = RerankerOptions(prompt, cutoffs, compress_ratio, tuple(compress_layers), head, merged, mix)
     options.check(info, kind)
-    if weights is not None and kind != "m3":
-        raise UserError(f"{folder} is used as {kind}, which has no weights to mix: leave them out, or set kind: m3 for a bge-m3.")
     if kind == "cross_encoder":
         return CrossEncoder(folder, PairTokenizer(folder, max_length, query_max_length), placement)
     if kind in ENCODER_KINDS:

@@ -5,7 +5,7 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
-from actors.models.description import CheckpointInfo, read_description
+from actors.models.description import CheckpointInfo, has_m3_heads, read_description
 from actors.models.download import fetch_folder, fetch_from_hub
 from configs.errors import UserError
 from configs.schema import S3Config
@@ -19,6 +19,7 @@ __all__ = [
     "read_description",
     "require_encoder",
     "reranker_kind",
+    "resolve_adapter",
     "resolve_checkpoint",
 ]
 
@@ -61,6 +62,14 @@ def resolve_checkpoint(
     """
     folder = _locate(str(model), revision, s3 or S3Config(), Path(cache_dir) if cache_dir else None)
     _require_complete(folder, str(model))
+    return folder
+
+
+def resolve_adapter(adapter: str | Path, s3: S3Config | None = None, cache_dir: str | Path | None = None) -> Path:
+    """The folder of a LoRA adapter on this node; addresses as resolve_checkpoint's. Raises UserError on one that peft did not save."""
+    folder = _locate(str(adapter), None, s3 or S3Config(), Path(cache_dir) if cache_dir else None)
+    if not (folder / "adapter_config.json").is_file():
+        raise UserError(f"the adapter folder {adapter} lacks adapter_config.json: give the folder that peft's save_pretrained wrote.")
     return folder
 
 
@@ -156,6 +165,8 @@ def choose_reranker_kind(info: CheckpointInfo, kind: str) -> str:
         raise UserError(f"kind {kind!r} is unknown: use auto, {', '.join((*RERANKER_KINDS, *ENCODER_KINDS))}.")
     own = reranker_kind(info)
     if own is None:
+        if kind == "m3" and not has_m3_heads(info.folder):
+            raise UserError(f"{info.folder} is no bge-m3, whose three scores kind m3 mixes: set kind: late_interaction, or give a bge-m3.")
         if kind in ENCODER_KINDS:
             return kind
         raise UserError(
@@ -164,6 +175,11 @@ def choose_reranker_kind(info: CheckpointInfo, kind: str) -> str:
         )
     if kind not in ("auto", own):
         raise UserError(f"{info.folder} is a {own} reranker, not {kind}: set kind to auto or {own}.")
+    if own == "cross_encoder" and info.family.causal:
+        raise UserError(
+            f"{info.folder} is a decoder with a classification head ({info.architectures[0]}), which is not supported: "
+            "give a cross-encoder of BERT or XLM-R, or a BGE LLM reranker."
+        )
     if own == "cross_encoder" and info.num_labels != 1:
         raise UserError(f"{info.folder} has {info.num_labels} labels, but a reranker gives one score: use a checkpoint with num_labels 1.")
     return own

@@ -10,6 +10,7 @@ from actors.models.catalogue import NamedFamily, find_family
 from actors.models.families import FAMILIES, POOLINGS, Family
 from configs.errors import UserError
 
+SPARSE_FILE, COLBERT_FILE = "sparse_linear.pt", "colbert_linear.pt"
 _KNOWN_MODULES = ("Transformer", "Pooling", "Normalize", "Dropout")
 _POOLING_FLAGS = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last", "max_tokens": "max"}
 
@@ -93,6 +94,11 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is missing: copy the whole checkpoint there.") from None
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}): copy the checkpoint again.") from error
+
+
+def has_m3_heads(folder: Path) -> bool:
+    """Whether the checkpoint has at least one of the two files of bge-m3's heads: then it is an M3."""
+    return (folder / SPARSE_FILE).is_file() or (folder / COLBERT_FILE).is_file()
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

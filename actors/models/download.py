@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.errors import UserError
 
-_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin", "*.pt")
+_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin", "adapter_model.bin", "*.pt")
 _SKIPPED_FOLDERS = ("onnx", "openvino", "imgs", "assets", "runs")
 _PROBE_SECONDS = 5.0
 

@@ -9,8 +9,6 @@ import torch
 from actors.models.sparse import SparseRows, heaviest
 from actors.models.tokens import TokenBatch
 
-OUTPUTS = ("dense", "sparse", "multi_vector")
-
 
 @dataclass(frozen=True, slots=True)
 class EncodedTexts:

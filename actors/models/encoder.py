@@ -5,7 +5,6 @@ batches. Nothing here knows where texts come from or vectors go. CUDA runs the s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,32 +13,18 @@ import torch
 from torch.nn import functional
 
 from actors.models.backbones import Bert, Packed, Tensors, open_backbone, pack
-from actors.models.backbones.m3_heads import M3Heads, has_m3_heads
+from actors.models.backbones.m3_heads import M3Heads
 from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder
-from actors.models.description import CheckpointInfo
-from actors.models.encoded import OUTPUTS, EncodedTexts, Parts
-from actors.models.families import POOLINGS
+from actors.models.description import has_m3_heads
+from actors.models.encoded import EncodedTexts, Parts
+from actors.models.encoder_options import EncoderOptions, check_outputs
 from actors.models.precision import Placement
 from actors.models.probing import find_budget
 from actors.models.text_tokenizer import TextTokenizer
 from actors.models.tokens import TokenBatch, check_lengths
-from configs.errors import UserError
 
 _EPSILON = 1e-12  # torch.nn.functional.normalize's own, as in FlagEmbedding
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderOptions:
-    """`pooling`: auto (the checkpoint's), cls, mean or last. `normalize`: dense vectors of length 1. `outputs`: of OUTPUTS.
-    `truncate_dim`: components kept of dense and multi-vectors, before normalising (Matryoshka models); none keeps all.
-    `adapter`: a peft folder, merged into the weights."""
-
-    pooling: str = "auto"
-    normalize: bool = True
-    outputs: tuple[str, ...] = ("dense",)
-    truncate_dim: int | None = None
-    adapter: Path | None = None
 
 
 class Encoder:
@@ -50,15 +35,15 @@ class Encoder:
         info = read_description(folder)
         require_encoder(info)
         self.tokenizer, self.folder = tokenizer, folder
-        self.pooling = _checked_pooling(info, options.pooling)
-        self.normalize, self.outputs = options.normalize, options.outputs
+        options.check(info)
+        self._info, self.pooling = info, options.pooling_of(info)
+        self.normalize, self.outputs = options.normalizes(info), options.outputs
         self.device, self.dtype = placement.device, placement.dtype
-        self.dimension, self._limit = _checked_dimension(info, options.truncate_dim), info.max_positions
+        self.dimension = options.dimension_of(info)
         self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype, options.adapter))
         self.batch_tokens = find_budget(info, self._backbone, placement)
         self._adapter = options.adapter
         self._m3 = M3Heads.open(folder, info.hidden_size, self.device, self.dtype) if has_m3_heads(folder) else None
-        self._check_outputs(options.outputs)
 
     @property
     def token_dimension(self) -> int:
@@ -80,8 +65,8 @@ class Encoder:
 
     def encode_tokens(self, tokens: TokenBatch, outputs: Sequence[str] = ("dense",)) -> EncodedTexts:
         """Vectors of texts that `tokenizer` has made ids of. Dense vectors always come; name sparse or multi_vector for these too."""
-        self._check_outputs(outputs)
-        check_lengths(tokens.lengths, self._limit)
+        check_outputs(self._info, outputs)
+        check_lengths(tokens.lengths, self._info.max_positions)
         parts = Parts(tokens, self.dimension, outputs)
 
         def step(rows: np.ndarray) -> None:
@@ -128,24 +113,3 @@ class Encoder:
         inner[packed.spans.firsts] = False
         vectors = self._m3.colbert(hidden[inner])[:, : self.dimension].float()
         return functional.normalize(vectors, dim=-1, eps=_EPSILON) if self.normalize else vectors, lengths - 1
-
-    def _check_outputs(self, outputs: Sequence[str]) -> None:
-        known = OUTPUTS if self._m3 is not None else tuple(name for name in OUTPUTS if name != "sparse")
-        unknown = [name for name in outputs if name not in known]
-        if unknown:
-            raise UserError(f"this model has no output {unknown[0]!r}: use {', '.join(known)}; sparse needs a bge-m3.")
-
-
-def _checked_pooling(info: CheckpointInfo, asked: str) -> str:
-    pooling = info.pooling if asked == "auto" else asked
-    if pooling not in POOLINGS:
-        raise UserError(f"pooling {pooling!r} is unknown: use auto, {', '.join(POOLINGS)}.")
-    if pooling == "cls" and info.family.causal:
-        raise UserError(f"pooling cls takes the first token, which in {info.folder} sees no other: use last or mean.")
-    return pooling
-
-
-def _checked_dimension(info: CheckpointInfo, asked: int | None) -> int:
-    if asked is not None and not 1 <= asked <= info.hidden_size:
-        raise UserError(f"truncate_dim is {asked}, but the vectors of {info.folder} have {info.hidden_size} components: lower it.")
-    return asked or info.hidden_size

@@ -13,9 +13,9 @@ import torch
 
 from actors.models.batching import run_with_budget
 from actors.models.layerwise import LayerScorer, Progress
-from actors.models.llm_options import Exit, check_exits
 from actors.models.llm_reranker import JoinedPairs, LlmReranker
 from actors.models.pairs import sigmoid
+from actors.models.reranker_options import Exit, check_exits
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 

@@ -13,8 +13,8 @@ from actors.models.backbones import Decoder, Packed, Tensors
 from actors.models.backbones.packing import Spans
 from actors.models.description import CheckpointInfo
 from actors.models.lightweight import NO_COMPRESSION, Compression
-from actors.models.llm_options import head_layers
 from actors.models.llm_reranker import soft_capped
+from actors.models.reranker_options import head_layers
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from actors.models.backbones import Decoder, Tensors
 from actors.models.description import CheckpointInfo
 from actors.models.layerwise import LayerHeads, LayerScorer
 from actors.models.lightweight import Compression
-from actors.models.llm_options import LlmOptions
 from actors.models.llm_reranker import LlmReranker, Scorer, YesScorer
 from actors.models.precision import Placement
 from actors.models.prompt_tokenizer import PromptTokenizer
+from actors.models.reranker_options import RerankerOptions
 
 
 def open_llm_reranker(
-    info: CheckpointInfo, kind: str, tokenizer: PromptTokenizer, placement: Placement, options: LlmOptions
+    info: CheckpointInfo, kind: str, tokenizer: PromptTokenizer, placement: Placement, options: RerankerOptions
 ) -> LlmReranker:
     """A reranker of kind llm, layerwise or lightweight. Raises UserError on absent weights and on layers without a head."""
     tensors = Tensors(info.folder, placement.device, placement.dtype, options.adapter)

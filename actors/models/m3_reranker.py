@@ -10,12 +10,11 @@ import numpy as np
 
 from actors.models.encoded import EncodedTexts
 from actors.models.encoder import Encoder
+from actors.models.encoder_options import OUTPUTS
 from actors.models.late_interaction import LateInteraction
 from actors.models.pairs import index_pairs, sigmoid
+from actors.models.reranker_options import check_weights
 from actors.models.tokens import TokenBatch
-from configs.errors import UserError
-
-_OUTPUTS = ("dense", "sparse", "multi_vector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,7 @@ class M3Reranker(LateInteraction):
 
     def __init__(self, encoder: Encoder, weights: Sequence[float] = (1.0, 1.0, 1.0)) -> None:
         super().__init__(encoder)
-        if len(weights) != len(_OUTPUTS) or min(weights) < 0 or not sum(weights) > 0:
-            raise UserError(f"weights {tuple(weights)} can not be mixed: give three numbers from 0 up, at least one of them above 0.")
+        check_weights(weights)
         self.weights = tuple(weights)
 
     def compute_score(self, pairs: Sequence[tuple[str, str]], normalize: bool = False) -> np.ndarray:
@@ -58,7 +56,7 @@ class M3Reranker(LateInteraction):
         return sigmoid(scores) if normalize else scores
 
     def _encoded(self, tokens: TokenBatch) -> EncodedTexts:
-        return self.encoder.encode_tokens(tokens, _OUTPUTS)
+        return self.encoder.encode_tokens(tokens, OUTPUTS)
 
     def _parts(self, queries: EncodedTexts, passages: EncodedTexts, pairs: np.ndarray) -> PartScores:
         assert queries.sparse_rows is not None and passages.sparse_rows is not None

@@ -7,7 +7,12 @@ import torch
 
 
 def index_pairs(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str], np.ndarray]:
-    """Distinct queries, distinct passages (both in order of appearance), and int32 [n, 2] of (query, passage) numbers."""
+    """Distinct queries, distinct passages (both in order of appearance), and int32 [n, 2] of (query, passage) numbers.
+
+    Raises TypeError on a lone pair, whose texts would pass for pairs of letters.
+    """
+    if len(pairs) and isinstance(pairs[0], str):
+        raise TypeError("give a list of (query, passage), not one pair")
     queries: dict[str, int] = {}
     passages: dict[str, int] = {}
     index = [(queries.setdefault(query, len(queries)), passages.setdefault(passage, len(passages))) for query, passage in pairs]

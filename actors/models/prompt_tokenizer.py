@@ -11,7 +11,7 @@ import numpy as np
 from actors.models.checkpoint import reranker_kind
 from actors.models.description import read_description
 from actors.models.special_tokens import special_token
-from actors.models.tokenizing import PairLimits, open_tokenizer, tokenize
+from actors.models.tokenizing import PairLimits, check_texts, open_tokenizer, tokenize
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -91,7 +91,5 @@ class PromptTokenizer:
 
 
 def _labelled(label: str, texts: Sequence[str]) -> list[str]:
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"text {position} is a {type(text).__name__}, not a str")
+    check_texts(texts)
     return [label + text for text in texts]

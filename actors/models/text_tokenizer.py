@@ -13,7 +13,7 @@ from actors.models.description import CheckpointInfo, read_description, read_jso
 from actors.models.few_shot import FewShotQueries, takes_examples
 from actors.models.instructions import effective_instructions
 from actors.models.special_tokens import end_texts
-from actors.models.tokenizing import PairLimits, check_max_length, open_tokenizer, special_ids, tokenize
+from actors.models.tokenizing import PairLimits, check_max_length, check_texts, open_tokenizer, special_ids, tokenize
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -85,8 +85,9 @@ def _own_max_length(folder: Path, info: CheckpointInfo) -> int:
 
 
 def _instructed(instruction: str, texts: Sequence[str]) -> Sequence[str]:
-    if not instruction or not all(isinstance(text, str) for text in texts):
-        return texts  # what is no text is refused, with its position, further on
+    check_texts(texts)
+    if not instruction:
+        return texts
     before, _, after = instruction.partition("{}")
     return [f"{before}{text}{after}" for text in texts]
 

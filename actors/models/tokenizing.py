@@ -44,11 +44,18 @@ def special_ids(folder: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
     return tuple(number for number in map(tokenizer.token_to_id, contents) if number is not None)
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], special_tokens: bool, keep: int) -> TokenBatch:
-    """Ids of texts by a tokenizer that truncates; without special tokens at most `keep` of each. Raises TypeError on what is no text."""
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise TypeError on what is no list of texts; a lone text would pass for a list of its letters."""
+    if isinstance(texts, str):
+        raise TypeError("give a list of texts, not one text")
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"text {position} is a {type(text).__name__}, not a str")
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str], special_tokens: bool, keep: int) -> TokenBatch:
+    """Ids of texts by a tokenizer that truncates; without special tokens at most `keep` of each. Raises TypeError on what is no text."""
+    check_texts(texts)
     parts, lengths, truncated = [], np.zeros(len(texts), np.int64), 0
     for start in range(0, len(texts), _CHUNK):
         encodings = tokenizer.encode_batch_fast(list(texts[start : start + _CHUNK]), add_special_tokens=special_tokens)

@@ -2,7 +2,8 @@
 
 A stage's folder holds `data/<unit>-<attempt>...` (unique names, never overwritten), `attempts/<unit>-<attempt>.json`
 (written when a worker begins, so that a record that kills its worker can be found) and `commits/<unit>.json` (written
-last, put-if-absent: the first attempt wins and names its files). Readers trust commits alone.
+last, put-if-absent: the first attempt wins and names its files). Readers trust commits alone. A record whose files turned out
+damaged is moved to `withdrawn/<unit>-<attempt>.json`: the unit is then computed again, and what the record tells is still known.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 from actors.storage.fingerprints import canonical_json
 from actors.storage.objects import Store, sha256_file
 
+_WITHDRAWN = "withdrawn"
 _READERS = 32  # parallel small reads; S3 answers one in about 20 ms
 
 
@@ -85,6 +87,26 @@ def commit(store: Store, folder: str, record: CommitRecord) -> CommitRecord:
     stamped = replace(record, finished=time.time())
     key = f"{folder}/commits/{record.unit}.json"
     return stamped if store.put_if_absent(key, stamped.encode()) else CommitRecord.decode(store.get(key))
+
+
+def withdraw(store: Store, folder: str, record: CommitRecord) -> bool:
+    """Take a record back, so that its unit is computed again. False when another attempt has been committed since it was read."""
+    key = f"{folder}/commits/{record.unit}.json"
+    store.put(f"{folder}/{_WITHDRAWN}/{record.unit}-{record.attempt}.json", record.encode())
+    try:
+        same = CommitRecord.decode(store.get(key)).attempt == record.attempt
+    except FileNotFoundError:
+        return False
+    if same:
+        store.delete(key)
+    return same
+
+
+def read_withdrawn(store: Store, folder: str) -> dict[str, CommitRecord]:
+    """The last record that was withdrawn of each unit that has one."""
+    found = sorted(store.list(f"{folder}/{_WITHDRAWN}/"), key=lambda item: item.modified)
+    records = [CommitRecord.decode(store.get(item.key)) for item in found]
+    return {record.unit: record for record in records}
 
 
 def committed_units(store: Store, folder: str) -> set[str]:

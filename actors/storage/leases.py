@@ -41,7 +41,15 @@ def lease(store: Store, version: int, run: str, seconds: float, on_wait: Callabl
         with _renewed(store, key, holder, run, seconds):
             yield newest_number(store) < version
     finally:
+        _give_up(store, key)
+
+
+def _give_up(store: Store, key: str) -> None:
+    """Delete the lease. Who may not delete, or cannot now, has done its work all the same: the lease expires by itself."""
+    try:
         store.delete(key)
+    except (UserError, OSError) as error:
+        logger.warning("The lease %s/%s stays until it expires: %s", store.uri, key, error)
 
 
 @dataclass
@@ -64,12 +72,20 @@ class _Watch:
         return bool(time.monotonic() - self.since >= note["seconds"])
 
 
+def _first(store: Store, key: str, note: bytes) -> bool:
+    """Whether we put the note where there was none. Of two who try at once the winner may be done before the loser reads its note."""
+    try:
+        return store.put_if_absent(key, note)
+    except FileNotFoundError:
+        return False
+
+
 def _taken(store: Store, key: str, note: bytes, watch: _Watch) -> bool:
     """Whether the lease is ours now: there was none, or the last one ended."""
     try:
         theirs = json.loads(store.get(key))
     except FileNotFoundError:
-        return store.put_if_absent(key, note)
+        return _first(store, key, note)
     if not watch.is_over(theirs):
         return False
     store.put(key, note)  # two may do so at once, and then both work: their versions still come one after the other

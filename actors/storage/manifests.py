@@ -134,6 +134,9 @@ def require_files(store: Store, version: Manifest) -> None:
         raise UserError(
             f"Version {version.version} can no longer be used: {len(gone)} of its {len(named)} files were removed from {store.uri}, "
             f"by gc or by hand (such as {min(gone)}). Take another version: `raytrieve versions list` shows them."
+            if version.version
+            else f"The new version was not published: {len(gone)} of its {len(named)} files were removed from {store.uri} meanwhile, by gc "
+            f"or by hand (such as {min(gone)}). Run again: they are made anew."
         )
 
 

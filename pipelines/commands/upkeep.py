@@ -55,8 +55,10 @@ def repair(config: ConfigPath, overrides: Overrides = None) -> None:
 
     found = repair(load(config, overrides))
     _print_faults(found.faults)
-    again = "the next run or re-index makes them anew." if found.records else "nothing is damaged."
-    typer.echo(f"Read {found.units} units, {found.files} files, {found.size / 1e6:,.1f} MB; {len(found.records)} units withdrawn: {again}")
+    again = "the next run or re-index makes them anew." if found.withdrawn else "nothing is damaged."
+    typer.echo(
+        f"Read {found.units} units, {found.files} files, {found.size / 1e6:,.1f} MB; {len(found.withdrawn)} units withdrawn: {again}"
+    )
 
 
 def _print_faults(faults: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from configs.schema import Config, Section
 RERANKER = {"model": "r", "depth": 20, "cutoff_layers": [4], "exits": [{"layer": 2, "keep": 10}]}
 FULL = {
     "corpus": {"path": "c", "chunking": {"tokens": 256, "overlap": 32}},
-    "embed": {"model": "m", "store_sparse": True},
+    "embed": {"model": "m", "store_sparse": True, "normalize": True, "examples": [{"query": "q", "response": "r"}]},
     "queries": {"path": "q"},
     "search": {"retrievers": ["dense", "bm25"]},
     "rerank": RERANKER,

@@ -56,7 +56,7 @@ def test_a_damaged_unit_is_named_withdrawn_and_made_anew_and_no_other(damage, fi
     found = repair(config)
     (fault,) = found.faults
     assert file.key in fault and ("is missing" in fault or "is damaged" in fault)
-    assert len(found.records) == 1 and not (path / found.records[0]).exists()
+    assert len(found.withdrawn) == 1 and not (path / found.withdrawn[0]).exists()
     if kind != "vectors":
         assert any(file.key in fault for fault in verify(config).faults)
     run(config)

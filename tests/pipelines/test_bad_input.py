@@ -117,7 +117,7 @@ def test_wrong_s3_credentials_for_the_corpus_are_told_too(s3, config):
     assert done.stderr.startswith("raytrieve: s3://corpus/bad-input/: access is refused") and "check the AWS credentials" in done.stderr
 
 
-@pytest.mark.parametrize("field", ["embed.model", "rerank.model"])
+@pytest.mark.parametrize("field", ["embed.model", "rerank.model", "embed.adapter"])
 def test_a_missing_model_folder_is_told_with_its_field(refused, field, tmp_path):
     told = refused(f"{field}={tmp_path}/nothing")
     assert told.startswith(f"{field}: no model folder at '{tmp_path}/nothing': give an existing folder, a hub id")
@@ -143,6 +143,23 @@ def test_an_encoder_as_reranker_is_told_with_what_to_use(refused):
 
 def test_a_cross_encoder_for_late_interaction_is_told_the_kind(refused):
     assert "set kind to auto or cross_encoder" in refused("rerank.kind=late_interaction")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (("embed.truncate_dim=9999",), "embed: truncate_dim is 9999, but the vectors of"),
+        (("embed.max_length=100000",), "embed: max_length is 100000 but"),
+        (("embed.store_sparse=true",), f"embed: {ENCODER} has no output 'sparse'"),
+        (("embed.examples=[{query: a, response: b}]",), f"embed: {ENCODER} takes no examples"),
+        ((f"rerank.model={ENCODER}", "rerank.kind=m3"), f"rerank: {ENCODER} is no bge-m3"),
+        (("rerank.weights=[1, 1, 1]",), f"rerank: {RERANKER} is used as cross_encoder, which has no weights, only m3 have: leave it out."),
+        (("rerank.head=position",), f"rerank: {RERANKER} is used as cross_encoder, which has no head"),
+        (("rerank.max_length=100000",), "rerank: max_length is 100000 but"),
+    ],
+)
+def test_a_setting_that_the_model_cannot_have_is_told_before_anything_runs(refused, settings, sentence):
+    assert refused(*settings).startswith(sentence)
 
 
 def test_more_candidates_than_passages_are_told_with_the_most_there_can_be(refused):

@@ -26,6 +26,7 @@ PURPOSES = {
     "evaluate": "Rankings to measures and the report.",
     "status": "What is committed, what is left",
     "doctor": "say what is wrong and how to mend it.",
+    "repair": "Read every committed file of the store",
     "gc": "Delete what nothing names any more",
     "versions list": "All versions, oldest first.",
     "versions show": "One version as YAML",

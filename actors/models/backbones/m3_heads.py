@@ -10,9 +10,8 @@ import torch
 
 from actors.models.backbones.layers import Linear
 from actors.models.backbones.tensors import load_pickle
+from actors.models.description import COLBERT_FILE, SPARSE_FILE
 from configs.errors import UserError
-
-SPARSE_FILE, COLBERT_FILE = "sparse_linear.pt", "colbert_linear.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,6 @@ class M3Heads:
     def open(cls, folder: Path, hidden_size: int, device: torch.device, dtype: torch.dtype) -> "M3Heads":
         """Both heads of a folder. Raises UserError when one is missing or of another width: the reference would draw it at random."""
         return cls(*(_open(folder / name, hidden_size, device, dtype) for name in (SPARSE_FILE, COLBERT_FILE)))
-
-
-def has_m3_heads(folder: Path) -> bool:
-    """Whether the checkpoint has at least one of the two files: then it is an M3."""
-    return (folder / SPARSE_FILE).is_file() or (folder / COLBERT_FILE).is_file()
 
 
 def _open(path: Path, hidden_size: int, device: torch.device, dtype: torch.dtype) -> Linear:

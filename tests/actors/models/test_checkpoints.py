@@ -4,11 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from actors.models import load_encoder
+from actors.models import load_encoder, load_reranker
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder, resolve_checkpoint
 from configs.errors import UserError
 from configs.schema import S3Config
@@ -150,6 +151,22 @@ def test_a_module_that_we_do_not_apply_is_refused(model):
     (model / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(UserError, match="Dense module"):
         read_description(model)
+
+
+def test_vectors_have_length_1_unless_the_checkpoints_modules_say_otherwise(model):
+    modules = [
+        {"type": f"sentence_transformers.models.{kind}", "path": path} for kind, path in (("Transformer", ""), ("Pooling", "1_Pooling"))
+    ]
+    (model / "modules.json").write_text(json.dumps(modules))
+    plain, forced = load_encoder(model, device="cpu"), load_encoder(model, device="cpu", normalize=True)
+    assert abs(np.linalg.norm(plain.encode_corpus(["panda"]).dense) - 1) > 0.01
+    np.testing.assert_allclose(np.linalg.norm(forced.encode_corpus(["panda"]).dense), 1, atol=1e-6)
+
+
+def test_a_decoder_that_classifies_is_refused_with_what_to_give(model):
+    edit(model / "config.json", architectures=["Qwen3ForSequenceClassification"], model_type="qwen3", num_labels=1)
+    with pytest.raises(UserError, match=r"is a decoder with a classification head .*: give a cross-encoder of BERT or XLM-R"):
+        load_reranker(model, device="cpu")
 
 
 def test_a_description_tells_limits_and_prompts(model):

@@ -74,6 +74,11 @@ def test_what_is_no_text_is_a_type_error_with_its_place(encoder):
         encoder.encode_corpus(["fine", None])
 
 
+def test_a_lone_text_is_not_taken_for_a_list_of_its_letters(encoder):
+    with pytest.raises(TypeError, match="a list of texts"):
+        encoder.encode_queries("what is panda")
+
+
 def test_rows_that_the_model_has_no_positions_for_never_reach_it(encoder):
     with pytest.raises(ValueError, match="513 tokens"):
         encoder.encode_tokens(TokenBatch(np.full(513, 5, np.int32), np.array([0, 513])))

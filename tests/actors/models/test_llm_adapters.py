@@ -103,7 +103,8 @@ def test_an_adapter_that_can_not_be_merged_is_one_sentence(config, weights, sent
         load_reranker(GEMMA, device="cpu", adapter=adapter)
 
 
-def test_a_folder_that_is_no_adapter_is_one_sentence(tmp_path):
+def test_an_adapter_without_weights_is_one_sentence(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(CONFIG))
     with pytest.raises(UserError, match=r"lacks adapter_model\.safetensors"):
         load_encoder(ENCODER, device="cpu", adapter=tmp_path)
     with pytest.raises(UserError, match="cross_encoder, which has no adapter"):

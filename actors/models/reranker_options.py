@@ -17,15 +17,17 @@ _TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "llm": ("prompt", "adapter"),
         "layerwise": ("prompt", "adapter", "cutoff_layers"),
         "lightweight": ("prompt", "adapter", "cutoff_layers", "compress_ratio", "compress_layers", "head"),
+        "m3": ("weights",),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class LlmOptions:
+class RerankerOptions:
     """`prompt`: the question at the end, none takes the model's own. `cutoff_layers`: whose heads score, () takes the last.
     `compress_ratio`: passage tokens that become one before the blocks `compress_layers`. `head`: each layer's own (layer), or by
-    position in the list as the reference has it. `adapter`: a peft folder."""
+    position in the list as the reference has it. `adapter`: a peft folder. `weights`: of the dense, sparse and multi-vector scores
+    (m3), none takes equal ones."""
 
     prompt: str | None = None
     cutoff_layers: tuple[int, ...] = ()
@@ -33,6 +35,7 @@ class LlmOptions:
     compress_layers: tuple[int, ...] = (8,)
     head: str = "layer"
     adapter: Path | None = None
+    weights: tuple[float, ...] | None = None
 
     def check(self, info: CheckpointInfo, kind: str) -> None:
         """Raise UserError on a setting that this kind of reranker does not have, or on a value that it can not have."""
@@ -46,6 +49,8 @@ class LlmOptions:
             raise UserError(f"head {self.head!r} is unknown: use {' or '.join(HEADS)}.")
         if self.cutoff_layers:
             self.scoring_layers(info)
+        if self.weights is not None:
+            check_weights(self.weights)
 
     def scoring_layers(self, info: CheckpointInfo) -> tuple[int, ...]:
         """The layers that score, in the order asked. Raises UserError on one that has no head."""
@@ -57,6 +62,12 @@ class LlmOptions:
                 f"cutoff_layers is {list(layers)}, but {info.folder} scores at layers {known[0]} to {known[-1]}{step}: choose among these."
             )
         return layers
+
+
+def check_weights(weights: Sequence[float]) -> None:
+    """Raise UserError unless these are three weights that can be mixed."""
+    if len(weights) != 3 or min(weights) < 0 or not sum(weights) > 0:
+        raise UserError(f"weights {tuple(weights)} can not be mixed: give three numbers from 0 up, at least one of them above 0.")
 
 
 def head_layers(info: CheckpointInfo) -> range:

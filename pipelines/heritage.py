@@ -1,0 +1,72 @@
+"""A version in, what its segments were built from out, and what of that a repair has withdrawn since."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from actors.pieces import Piece
+from actors.storage.commits import CommitRecord, committed_units, read_commits, read_withdrawn
+from actors.storage.manifests import Manifest
+from actors.storage.objects import Store
+from configs.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the segments of a version come from."""
+
+    pieces: dict[str, list[Piece]]
+    """By segment, in the version's order, the rows of stored vectors that it was built from."""
+    damaged: frozenset[str]
+    """Segments to build again: a repair found their files damaged."""
+    stuck: frozenset[str]
+    """Segments that can not be built again: a repair found some of their vectors damaged, and nothing has made these anew."""
+
+    def require_vectors(self, segments: Collection[str]) -> None:
+        """Raise UserError when one of these segments, which are to be built again, can not be."""
+        lost = sorted(self.stuck & set(segments))
+        if lost:
+            raise UserError(
+                f"{len(lost)} segments have to be built again and their stored vectors are damaged (such as {lost[0]}): index the whole "
+                "corpus into a new store.uri."
+            )
+
+
+def read_past(store: Store, version: Manifest) -> Past:
+    """Read the records of a version's segments, those that were withdrawn included."""
+    names = [entry.segment for entry in version.segments]
+    damaged = frozenset(set(names) - committed_units(store, "segments"))
+    records = {record.unit: record for record in read_commits(store, "segments", [name for name in names if name not in damaged])}
+    if damaged:
+        records |= {name: record for name, record in read_withdrawn(store, "segments").items() if name in damaged}
+    if lacking := [name for name in names if name not in records]:
+        raise UserError(
+            f"{store.uri}/segments/commits/{lacking[0]}.json is missing, which version {version.version} needs to be changed: "
+            "index the whole corpus into a new store.uri, or go back: `raytrieve versions rollback`."
+        )
+    pieces = {name: [Piece.parse(plain) for plain in records[name].details["pieces"]] for name in names}
+    mended = _mended_vectors(store, f"vectors/{version.embedding['fingerprint']}")
+    current = {name: [_as_it_is_now(piece, mended) for piece in some] for name, some in pieces.items()}
+    stuck = frozenset(name for name, some in current.items() if None in some)
+    return Past({name: [now or old for now, old in zip(current[name], pieces[name], strict=True)] for name in names}, damaged, stuck)
+
+
+def template_withdrawn(store: Store, version: Manifest) -> bool:
+    """Whether a repair found the trained template of the version damaged."""
+    key = version.index["template"]["key"]
+    return any(record.files["template"].key == key for record in read_withdrawn(store, "quantizers").values())
+
+
+def _mended_vectors(store: Store, folder: str) -> dict[str, CommitRecord | None]:
+    """By the key of a withdrawn vector file, the record that its unit has now; none where it has none."""
+    withdrawn = read_withdrawn(store, folder)
+    there = withdrawn.keys() & committed_units(store, folder) if withdrawn else set()
+    now = {record.unit: record for record in read_commits(store, folder, sorted(there))}
+    return {record.files["data"].key: now.get(unit) for unit, record in withdrawn.items()}
+
+
+def _as_it_is_now(piece: Piece, mended: dict[str, CommitRecord | None]) -> Piece | None:
+    """The piece with its unit's file of today; none where that has gone, or holds other bytes, whose rows may be others."""
+    if piece.file.key not in mended:
+        return piece
+    record = mended[piece.file.key]
+    return replace(piece, file=record.files["data"]) if record and record.files["data"].sha256 == piece.file.sha256 else None

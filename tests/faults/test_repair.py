@@ -1,0 +1,103 @@
+"""What a store that was repaired goes on to: re-indexing, another index, garbage collection."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.storage.local_store import LocalStore
+from actors.storage.manifests import newest_version
+from configs.errors import UserError
+from configs.schema import Config
+from pipelines import run
+from pipelines.collect import collect
+from pipelines.reindex import reindex
+from pipelines.repair import repair
+from pipelines.verify import verify
+from tests.faults.outcomes import SECTIONS, outcome
+from tests.faults.test_damage import DAMAGES, flip, some_file
+from tests.jobs import tiny_config
+
+pytestmark = pytest.mark.cluster
+IVF = {"kind": "ivf_flat", "nlist": 8, "nprobe": 8, "segment_rows": 100}
+
+
+@pytest.fixture
+def store(finished: Path, tmp_path: Path) -> LocalStore:
+    return LocalStore(shutil.copytree(finished, tmp_path / "store"))
+
+
+@pytest.fixture
+def configured(inputs: Path, tmp_path: Path) -> Callable[..., Config]:
+    """The job without queries, so that a re-index searches nothing."""
+
+    def configured(**sections) -> Config:
+        return tiny_config(inputs, tmp_path / "store", **{**SECTIONS, "queries": None, "rerank": None, **sections})
+
+    return configured
+
+
+def harm(store: LocalStore, damage: str) -> str:
+    """Returns the key of the file that is harmed."""
+    kind, name, how = DAMAGES[damage]
+    file = some_file(store, kind, name)
+    how(Path(store.uri) / file.key)
+    return file.key
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit in a FAISS index", "a flipped bit in the trained template"])
+def test_a_reindex_makes_anew_what_a_repair_withdrew(damage, store, configured):
+    config = configured()
+    harm(store, damage)
+    assert len(repair(config).withdrawn) == 1
+    done = reindex(config)
+    assert done.manifest.version == 2 and verify(config).faults == ()
+    found = outcome(config)
+    assert (found.lost, found.doubled, found.redone) == (0, 0, 1)
+    assert reindex(config).manifest.version == 2, "and then all is as it should be"
+
+
+def test_vectors_that_were_made_anew_serve_another_index(store, configured):
+    key = harm(store, "a truncated vector file")
+    assert len(repair(configured()).withdrawn) == 1
+    run(configured())
+    collect(configured(), keep=1, grace_s=0, delete=True)
+    assert not (Path(store.uri) / key).exists()
+    done = reindex(configured(index=IVF, reindex={"max_recall_drop": 1}))
+    assert done.manifest.index["plan"]["factory"].startswith("IVF") and verify(configured()).faults == ()
+
+
+def test_vectors_that_nothing_makes_anew_stop_only_what_needs_them(store, configured):
+    harm(store, "a truncated vector file")
+    repair(configured())
+    assert reindex(configured()).manifest.version == 1
+    with pytest.raises(UserError, match=r"have to be built again and their stored vectors are damaged .*: index the whole corpus"):
+        reindex(configured(index=IVF))
+    assert verify(configured()).faults == ()
+
+
+def test_without_its_list_of_files_a_version_is_compared_with_all_of_them(store, configured):
+    newest = newest_version(store)
+    assert newest is not None and newest.sources is not None
+    flip(Path(store.uri) / newest.sources.key)
+    done = reindex(configured())
+    assert done.manifest.version == 1 and verify(configured()).faults == ()
+    (Path(store.uri) / newest.sources.key).unlink()
+    with pytest.raises(UserError, match="--mode snapshot"):
+        reindex(configured(reindex={"mode": "upsert"}))
+
+
+def test_gc_leaves_the_sound_files_of_a_withdrawn_segment_that_a_version_names(store, configured):
+    harm(store, "a flipped bit in a FAISS index")
+    repair(configured())
+    before = {path.name for path in (Path(store.uri) / "segments" / "data").iterdir()}
+    collect(configured(), keep=1, grace_s=0, delete=True)
+    assert {path.name for path in (Path(store.uri) / "segments" / "data").iterdir()} == before
+    assert reindex(configured()).manifest.version == 2 and verify(configured()).faults == ()
+
+
+def test_repairing_twice_at_once_harms_nothing(store, configured):
+    harm(store, "a flipped bit in a FAISS index")
+    first, second = repair(configured()), repair(configured())
+    assert len(first.withdrawn) == 1 and second.withdrawn == () and second.faults == ()
