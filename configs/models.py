@@ -61,7 +61,8 @@ class EmbedConfig(EncoderConfig):
     store_dtype: Literal["fp16", "fp32"] = "fp16"
     """How vectors are kept. fp16 halves the space; recall@100 against fp32 is 0.9998 for unit vectors."""
     store_token_vectors: bool = False
-    """Also keep every token's vector (fp16) for late interaction: tokens x dimension x 2 bytes, told before the run."""
+    """Also keep every token's vector (fp16) for late interaction: tokens x dimension x 2 bytes, told before the run. A reranker of kind
+    m3 computes all of its three outputs anew."""
     store_sparse: bool = False
     """Also keep the lexical weights of every passage, for sparse retrieval; only bge-m3 gives them. About 8 bytes per distinct token."""
     workers: PoolConfig = PoolConfig()

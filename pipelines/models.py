@@ -89,7 +89,8 @@ def _unknown(model: str) -> str:
 def _facts_of_files(model: str, info: CheckpointInfo) -> dict[str, Any]:
     from actors.models.sizes import count_parameters
 
-    named, parameters = info.named, count_parameters(info.folder)
+    named = info.named
+    parameters = count_parameters(info.folder) or (named.parameters if named else None)  # of pickled weights the table alone tells
     kind = reranker_kind(info)
     return {
         "model": model,

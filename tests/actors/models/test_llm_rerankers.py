@@ -74,6 +74,13 @@ def test_layerwise_scores_are_flagembeddings(case, layers):
     assert_same(load(LAYERWISE, cutoff_layers=layers).compute_score(PAIRS), want, case)
 
 
+def test_a_layer_without_a_head_is_refused_where_the_reference_drops_it():
+    want = np.array(REFERENCE["LayerWise/cutoff1_out_of_range"])
+    assert_same(load(LAYERWISE, cutoff_layers=[4]).compute_score(PAIRS[:2]), want)
+    with pytest.raises(UserError, match=r"cutoff_layers is \[1, 4\]"):
+        load(LAYERWISE, cutoff_layers=[1, 4])
+
+
 @pytest.mark.parametrize(
     ("case", "settings"),
     [

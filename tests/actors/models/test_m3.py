@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from actors.models import load_encoder, load_reranker
 from actors.models.m3_reranker import PartScores
@@ -24,7 +25,9 @@ def m3(**settings):
 
 
 def near(ours, reference) -> None:
-    np.testing.assert_allclose(ours, reference, rtol=1e-4, atol=1e-4)
+    ours, reference = np.asarray(ours), np.asarray(reference)
+    assert ours.shape == reference.shape
+    assert np.all(np.abs(ours - reference) <= 1e-4 * np.maximum(1.0, np.abs(reference)))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,7 @@ def near(ours, reference) -> None:
     [
         ("queries", "queries", {}),
         ("corpus", "passages", {}),
-        ("corpus_maxlen16_batch3", "passages", {"max_length": 16}),
+        ("corpus_maxlen16_batch3", "passages", {"max_length": 16, "batch_tokens": 48}),
         ("no_normalize", "passages", {"normalize": False}),
     ],
 )
@@ -58,6 +61,54 @@ def test_pair_scores_and_their_mix_are_the_references(case, settings):
     near(parts.sparse, expected["sparse"])
     near(parts.multi_vector, expected["colbert"])
     near(reranker.compute_score(pairs), expected["colbert+sparse+dense"])
+    without = load_reranker(MODEL, device="cpu", precision="fp32", **{**settings, "kind": "m3", "weights": _without_colbert(settings)})
+    near(without.compute_score(pairs), expected["sparse+dense"])
+
+
+def _without_colbert(settings) -> tuple[float, float, float]:
+    return (*settings.get("weights", (1.0, 1.0, 1.0))[:2], 0.0)
+
+
+def test_a_single_text_and_a_single_pair_are_the_references():
+    expected, encoded = REFERENCE["M3/encode_string"], m3().encode_corpus(["what is panda"])
+    near(encoded.dense[0], expected["dense_vecs"])
+    near(encoded.multi_vector[0], expected["colbert_vecs"])
+    assert {str(key) for key in encoded.sparse[0]} == set(expected["lexical_weights"])
+    near([encoded.sparse[0][int(key)] for key in expected["lexical_weights"]], list(expected["lexical_weights"].values()))
+    reranker = load_reranker(MODEL, device="cpu", precision="fp32", kind="m3")
+    near(reranker.compute_score([tuple(INPUTS["pairs"][1])]), [REFERENCE["M3/compute_score_one_pair"]["colbert+sparse+dense"]])
+
+
+def test_every_query_against_every_passage_is_the_references_by_all_three():
+    expected = REFERENCE["M3/matching_scores"]
+    queries, passages = INPUTS["queries"], INPUTS["passages"]
+    pairs = [(query, passage) for query in queries for passage in passages]
+    parts = load_reranker(MODEL, device="cpu", precision="fp32", kind="m3").part_scores(pairs)
+    near(parts.dense.reshape(len(queries), -1), expected["dense"])
+    near(parts.sparse.reshape(len(queries), -1), expected["lexical"])
+    known = np.array([[np.nan if score is None else score for score in row] for row in expected["colbert"]], float)
+    ours = parts.multi_vector.reshape(known.shape)
+    near(ours[~np.isnan(known)], known[~np.isnan(known)])
+
+
+def test_8192_tokens_go_through_as_transformers_computes_them(tmp_path):
+    config = XLMRobertaConfig(
+        vocab_size=1200, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, max_position_embeddings=8194
+    )
+    shutil.copytree(MODEL, tmp_path / "m3")
+    torch.manual_seed(0)
+    network = XLMRobertaModel(config, add_pooling_layer=False).eval()
+    for name in ("model.safetensors", "sparse_linear.pt", "colbert_linear.pt"):
+        (tmp_path / "m3" / name).unlink(missing_ok=True)
+    network.save_pretrained(tmp_path / "m3")
+    encoder = load_encoder(tmp_path / "m3", device="cpu", precision="fp32", max_length=8192)
+    tokens = encoder.tokenizer.passages(["panda " * 9000, "short"])
+    assert tokens.lengths.tolist()[0] == 8192 and tokens.truncated == 1
+    with torch.inference_mode():
+        state = network(torch.tensor(tokens.take(0)[None], dtype=torch.long)).last_hidden_state[0, 0].numpy()
+    near(encoder.encode_tokens(tokens).dense[0], state / np.linalg.norm(state))
+    with pytest.raises(UserError, match="max_length is 8193"):
+        load_encoder(tmp_path / "m3", device="cpu", max_length=8193)
 
 
 def test_order_and_batches_change_nothing():
