@@ -34,6 +34,8 @@ class S3Config(Section):
     """Address of an S3-compatible service, for example https://minio.example.com; none means AWS, or AWS_ENDPOINT_URL."""
     region: str | None = execution(None)
     """AWS region; none leaves it to AWS_REGION or the profile."""
+    deadline_s: float = execution(120.0, gt=0)
+    """Seconds that opening and reading an input file is retried before it is an error; outages shorter than this pass unnoticed."""
 
 
 class StoreConfig(Section):
@@ -43,7 +45,7 @@ class StoreConfig(Section):
     """Folder (relative to the working directory) or s3://bucket/prefix. One store holds the index of one corpus."""
     unsafe_single_writer: bool = execution(False)
     """Accept a store that ignores conditional writes (If-None-Match). Then only one run may write at a time."""
-    deadline_s: float = execution(60.0, gt=0)
+    deadline_s: float = execution(120.0, gt=0)
     """Seconds that one object operation is retried before it is an error; outages shorter than this pass unnoticed."""
 
 

@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from actors.corpus.listing import Compression, SourceFile
 from actors.corpus.records import BrokenFile
 from actors.corpus.tree import look_up, remote_etag
+from actors.storage.access import retried
 from actors.storage.filesystems import open_filesystem
 from configs.schema import S3Config
 
@@ -27,11 +28,11 @@ _COMPRESSED_CHUNK = 1 << 16
 
 
 class Source(io.RawIOBase):
-    """The raw bytes of a file, remembering whether a read of the storage failed."""
+    """The raw bytes of a file, remembering whether a read of the storage failed. Outages shorter than `patience_s` pass unnoticed."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, patience_s: float = 0.0) -> None:
         super().__init__()
-        self._handle = handle
+        self._handle, self._patience_s = handle, patience_s
         self.failure: Exception | None = None
 
     def readable(self) -> bool:
@@ -45,7 +46,7 @@ class Source(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         """See the class."""
         try:
-            return bytes(self._handle.read(-1 if size is None else size))
+            return bytes(retried(lambda: self._handle.read(-1 if size is None else size), self._patience_s))
         except Exception as error:
             self.failure = error
             raise
@@ -74,19 +75,21 @@ class Source(io.RawIOBase):
 def open_source(file: SourceFile, s3: S3Config) -> Source:
     """Opens the file's raw bytes. Raises BrokenFile if it is gone, or no longer the one that was listed."""
     fs, path = open_filesystem(file.uri, s3)
+    handle: Any
     try:
         if isinstance(fs, LocalFileSystem):
             found = look_up(fs, path)
             etag, handle = (found.etag if found else "a folder"), open(path, "rb")
         else:
-            handle = fs.open(path, "rb", block_size=_REMOTE_BLOCK, cache_type="none" if file.format == "parquet" else "readahead")
+            cache = "none" if file.format == "parquet" else "readahead"
+            handle = retried(lambda: fs.open(path, "rb", block_size=_REMOTE_BLOCK, cache_type=cache), s3.deadline_s)
             etag = remote_etag(handle.details)
     except FileNotFoundError as error:
         raise BrokenFile(0, "it is gone since it was listed", "put it back or run again") from error
     if etag != file.etag:
         handle.close()
         raise BrokenFile(0, "it has changed since it was listed", "run again to read it as it is now")
-    return Source(handle)
+    return Source(handle, s3.deadline_s)
 
 
 def decompressed(source: Source, compression: Compression) -> io.BufferedReader:

@@ -1,9 +1,13 @@
 """Errors of file systems in, sentences that a user can act on out. Knows botocore's and s3fs's exception types, and no data."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from botocore.exceptions import (
+    BotoCoreError,
     ChecksumError,
     ClientError,
     ConnectTimeoutError,
@@ -23,6 +27,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from configs.errors import UserError
 
+T = TypeVar("T")
 _CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
 _CONNECTION = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _LOST = (HTTPClientError, BotoConnectionError, ConnectionError, TimeoutError)
@@ -52,6 +57,19 @@ def is_transient(error: BaseException) -> bool:
     status = http_status(answer)
     # 501 says that the service lacks the operation; RequestTimeout is S3's only transient 400.
     return status in (0, 408, 409, 429) or (status >= 500 and status != 501) or error_code(answer) == "RequestTimeout"
+
+
+def retried(operation: Callable[[], T], seconds: float) -> T:
+    """The operation's result, tried again for so long while its errors are transient. Raises the last error; any other one at once."""
+    end, pause = time.monotonic() + seconds, 0.1
+    while True:
+        try:
+            return operation()
+        except (ClientError, BotoCoreError, OSError) as error:
+            if not is_transient(error) or time.monotonic() + pause > end:
+                raise
+        time.sleep(random.uniform(0, pause))
+        pause = min(2 * pause, 5.0)
 
 
 def http_status(error: ClientError) -> int:

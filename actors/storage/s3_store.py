@@ -5,9 +5,7 @@ a lost reply the object is read back and compared, so "412 against our own write
 """
 
 import os
-import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +14,7 @@ import botocore.config
 import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from actors.storage.access import error_code, explain_access_error, http_status, is_transient
+from actors.storage.access import error_code, explain_access_error, http_status, is_transient, retried
 from actors.storage.filesystems import open_filesystem, split_uri
 from actors.storage.objects import ObjectInfo, checked_key, private_folder
 from configs.errors import UserError
@@ -124,20 +122,13 @@ class S3Store:
 
     def _retry(self, operation: Callable[[], T], key: str) -> T:
         """The operation's result, tried until the deadline. UserError or FileNotFoundError where the reason is known."""
-        end, pause = time.monotonic() + self._deadline_s, 0.1
-        while True:
-            try:
-                return operation()
-            except (ClientError, BotoCoreError, OSError) as error:
-                if not is_transient(error):
-                    known = self._explained(key, error)
-                    if known is None:
-                        raise
-                    raise known from error
-                if time.monotonic() + pause > end:
-                    raise self._outage(key, error) from error
-            time.sleep(random.uniform(0, pause))
-            pause = min(2 * pause, 5.0)
+        try:
+            return retried(operation, self._deadline_s)
+        except (ClientError, BotoCoreError, OSError) as error:
+            known = self._outage(key, error) if is_transient(error) else self._explained(key, error)
+            if known is None:
+                raise
+            raise known from error
 
     def _explained(self, key: str, error: Exception) -> Exception | None:
         answer = error.__cause__ if isinstance(error, OSError) else error  # s3fs wraps; any other OSError is the local disk's

@@ -55,7 +55,6 @@ class Job:
         self.proxy, name = proxy, tmp_path.name.lower().replace("_", "-")
         places = upload(s3, inputs, name), f"s3://store/{name}"
         self.settings = tiny_settings(*places, **SECTIONS)
-        self.settings["store"]["deadline_s"] = 180
         self.config: Config = tiny_config(*places, **SECTIONS)
         self._path = write_config(tmp_path / "job.yaml", self.settings)
         self._calm = s3.environment

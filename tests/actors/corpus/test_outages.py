@@ -1,0 +1,43 @@
+"""Input files on S3 behind a proxy through which nothing gets for a while."""
+
+import threading
+import time
+
+import pytest
+
+from actors.corpus.listing import list_files
+from actors.corpus.streams import open_source
+from configs.schema import InputConfig, S3Config
+from tests.fault_proxy import Rule, faults
+
+BODY = b'{"_id": "1", "text": "panda"}\n' * 1_000_000  # more than one block of a remote read
+
+
+@pytest.fixture
+def listed(s3_environment):
+    client = s3_environment.client()
+    client.put_object(Bucket="corpus", Key="outages/a.jsonl", Body=BODY)
+    (file,) = list_files(InputConfig(path="s3://corpus/outages/"), S3Config(), "corpus")
+    return file
+
+
+def test_an_outage_while_a_file_is_read_is_not_noticed(s3, listed):
+    with faults(s3.endpoint) as proxy:
+        source = open_source(listed, S3Config(endpoint_url=proxy.endpoint))
+        first = source.read(1000)
+        proxy.rules.append(Rule("partition"))
+        healed = threading.Timer(6, proxy.rules.clear)  # longer than the client's own five attempts
+        healed.start()
+        assert first + source.read() == BODY
+        assert not proxy.rules, "it was read before the outage ended"
+        healed.join()
+
+
+def test_an_outage_past_the_deadline_is_an_error_in_good_time(s3, listed):
+    with faults(s3.endpoint) as proxy:
+        source = open_source(listed, S3Config(endpoint_url=proxy.endpoint, deadline_s=1))
+        proxy.rules.append(Rule("partition"))
+        started = time.monotonic()
+        with pytest.raises(Exception, match=r"(?i)connect|endpoint|reset|closed|timeout"):
+            source.read()
+        assert time.monotonic() - started < 60 and source.failure is not None
