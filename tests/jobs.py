@@ -98,11 +98,13 @@ def read_rankings(config: Config) -> list[dict[str, Any]]:
 
 
 def indexed_ids(config: Config) -> list[str]:
-    """Ids of all passages in the newest version."""
+    """Ids of all passages in the newest version, without the deleted ones."""
     store = open_store(config.store, config.s3)
     manifest = newest_version(store)
     assert manifest is not None
     ids: list[str] = []
     for segment in manifest.segments:
-        ids += pa.ipc.open_file(pa.BufferReader(store.get(segment.files["passages.arrow"].key))).read_all()["id"].to_pylist()
+        rows = pa.ipc.open_file(pa.BufferReader(store.get(segment.files["passages.arrow"].key))).read_all()["id"].to_pylist()
+        gone = set(manifest.deletions.get(segment.segment, []))
+        ids += [name for number, name in enumerate(rows) if number not in gone]
     return ids

@@ -83,10 +83,10 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: 
     return condition()
 
 
-def start(config_path: Path, env: dict[str, str] | None = None) -> subprocess.Popen:
-    """`raytrieve run` in a process of its own."""
+def start(config_path: Path, env: dict[str, str] | None = None, what: str = "run") -> subprocess.Popen:
+    """`raytrieve run`, or another command, in a process of its own."""
     return subprocess.Popen(
-        command("run", str(config_path)),
+        command(what, str(config_path)),
         cwd=Path(__file__).parents[2],
         env=environment(env),
         stdout=subprocess.DEVNULL,

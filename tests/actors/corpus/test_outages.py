@@ -26,7 +26,7 @@ def test_an_outage_while_a_file_is_read_is_not_noticed(s3, listed):
         source = open_source(listed, S3Config(endpoint_url=proxy.endpoint))
         first = source.read(1000)
         proxy.rules.append(Rule("partition"))
-        healed = threading.Timer(6, proxy.rules.clear)  # longer than the client's own five attempts
+        healed = threading.Timer(12, proxy.rules.clear)  # longer than the client's own five attempts
         healed.start()
         assert first + source.read() == BODY
         assert not proxy.rules, "it was read before the outage ended"
