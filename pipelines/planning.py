@@ -14,7 +14,7 @@ import ray
 import zstandard
 
 from actors.corpus.listing import SourceFile, list_files
-from actors.corpus.planning import FileRows, WorkUnit, count_rows, group_for_reading, mapping_salt, plan_units
+from actors.corpus.planning import FileRows, WorkUnit, count_all, group_for_reading, mapping_salt, plan_units
 from actors.parcels import Parcel
 from actors.storage.fingerprints import fingerprint
 from actors.storage.objects import Store
@@ -58,7 +58,7 @@ class _Counting:
     role: str
 
     def __call__(self, files: Sequence[SourceFile]) -> list[FileRows]:
-        return [count_rows(file, self.s3, self.stride, self.broken_files, self.role) for file in files]
+        return count_all(files, self.s3, self.stride, self.broken_files, self.role)
 
 
 def count_files(files: Sequence[SourceFile], spec: InputConfig, s3: S3Config, role: str, unit_rows: int) -> list[FileRows]:

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Literal
@@ -11,6 +11,7 @@ from actors.corpus.delimited import count_records
 from actors.corpus.jsonl import count_lines
 from actors.corpus.listing import SourceFile
 from actors.corpus.parquet import open_parquet, row_group_starts
+from actors.corpus.prefetching import Prefetcher
 from actors.corpus.records import BrokenFile
 from actors.corpus.streams import Source, open_source
 from actors.storage.access import explained
@@ -79,8 +80,24 @@ class WorkUnit:
         return WorkUnit(data["unit_id"], slices)
 
 
+def count_all(
+    files: Sequence[SourceFile], s3: S3Config, stride: int, broken_files: Literal["stop", "reject"] = "stop", role: str = "corpus"
+) -> list[FileRows]:
+    """count_rows of many files."""
+    prefetcher = Prefetcher((file for file in files if file.format != "parquet"), s3)
+    try:
+        return [count_rows(file, s3, stride, broken_files, role, prefetcher.open) for file in files]
+    finally:
+        prefetcher.close()
+
+
 def count_rows(
-    file: SourceFile, s3: S3Config, stride: int, broken_files: Literal["stop", "reject"] = "stop", role: str = "corpus"
+    file: SourceFile,
+    s3: S3Config,
+    stride: int,
+    broken_files: Literal["stop", "reject"] = "stop",
+    role: str = "corpus",
+    opener: Callable[[SourceFile], Source] | None = None,
 ) -> FileRows:
     """Counts a file's records: Parquet by its footer, all else in one streamed pass.
 
@@ -90,7 +107,7 @@ def count_rows(
     offsets: list[int] = []
     with explained(file.uri):
         try:
-            source = open_source(file, s3)
+            source = opener(file) if opener else open_source(file, s3)
             try:
                 return _count(file, source, stride, offsets)
             finally:

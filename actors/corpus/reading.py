@@ -10,9 +10,10 @@ from actors.corpus.listing import SourceFile
 from actors.corpus.mapping import ColumnMapping, resolve_mapping
 from actors.corpus.parquet import ParquetReader
 from actors.corpus.planning import Slice, WorkUnit, break_error
+from actors.corpus.prefetching import Prefetcher
 from actors.corpus.records import BrokenFile, Row
 from actors.corpus.schema import Passages
-from actors.corpus.streams import Source, open_source
+from actors.corpus.streams import Source
 from actors.storage.access import explained
 from configs.schema import InputConfig, S3Config
 
@@ -39,7 +40,7 @@ def read_units(
     A file that consecutive units share is opened once and read on. Raises UserError on a mapping that does not fit a file,
     on refused access, and on a broken file unless spec.broken_files is "reject"; storage failures propagate.
     """
-    shelf = _OpenFile(spec, s3, role)
+    shelf = _OpenFile(spec, Prefetcher((part.file for unit in units for part in unit.slices), s3), role)
     try:
         for unit in units:
             checker = UnitChecker(spec.title_separator, apart)
@@ -49,6 +50,7 @@ def read_units(
             yield unit, checker.finish()
     finally:
         shelf.close()
+        shelf.prefetcher.close()
 
 
 def _read_slice(part: Slice, shelf: "_OpenFile", checker: UnitChecker) -> None:
@@ -69,10 +71,8 @@ def _read_slice(part: Slice, shelf: "_OpenFile", checker: UnitChecker) -> None:
 class _OpenFile:
     """The one file that is open."""
 
-    def __init__(self, spec: InputConfig, s3: S3Config, role: str) -> None:
-        self.spec = spec
-        self.role = role
-        self._s3 = s3
+    def __init__(self, spec: InputConfig, prefetcher: Prefetcher, role: str) -> None:
+        self.spec, self.role, self.prefetcher = spec, role, prefetcher
         self._file: SourceFile | None = None
         self._reader: Reader | None = None
 
@@ -93,7 +93,7 @@ class _OpenFile:
         self._file = None
 
     def _open(self, file: SourceFile) -> Reader:
-        source = open_source(file, self._s3)
+        source = self.prefetcher.open(file)
         mapping = resolve_mapping(self.spec, file, self.role)
         kinds: dict[str, Callable[[Source, SourceFile, ColumnMapping], Reader]] = {
             "parquet": ParquetReader,

@@ -85,11 +85,21 @@ def open_source(file: SourceFile, s3: S3Config) -> Source:
             handle = retried(lambda: fs.open(path, "rb", block_size=_REMOTE_BLOCK, cache_type=cache), s3.deadline_s)
             etag = remote_etag(handle.details)
     except FileNotFoundError as error:
-        raise BrokenFile(0, "it is gone since it was listed", "put it back or run again") from error
+        raise gone() from error
     if etag != file.etag:
         handle.close()
-        raise BrokenFile(0, "it has changed since it was listed", "run again to read it as it is now")
+        raise changed()
     return Source(handle, s3.deadline_s)
+
+
+def gone() -> BrokenFile:
+    """The error of a file that is no more."""
+    return BrokenFile(0, "it is gone since it was listed", "put it back or run again")
+
+
+def changed() -> BrokenFile:
+    """The error of a file that is another now."""
+    return BrokenFile(0, "it has changed since it was listed", "run again to read it as it is now")
 
 
 def decompressed(source: Source, compression: Compression) -> io.BufferedReader:

@@ -59,7 +59,16 @@ class S3Store:
 
     def get(self, key: str) -> bytes:
         """See Store."""
-        return self._retry(lambda: self._client.get_object(Bucket=self._bucket, Key=self._name(key))["Body"].read(), key)
+        return self.get_tagged(key)[0]
+
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        """An object and its ETag, by one request."""
+
+        def get() -> tuple[bytes, str]:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
+            return answer["Body"].read(), answer["ETag"].strip('"')
+
+        return self._retry(get, key)
 
     def put(self, key: str, data: bytes) -> None:
         """See Store."""
