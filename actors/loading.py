@@ -29,17 +29,12 @@ def adapter_folder(adapter: str | None, s3: S3Config) -> Path | None:
     return resolve_adapter(adapter, s3) if adapter else None
 
 
-@dataclass(frozen=True, slots=True)
-class EncoderSpec:
-    """An encoder as workers open it. `precision` is resolved, never auto; `threads` 0 leaves torch alone.
-    `outputs`: what it gives: dense always, and sparse or multi_vector."""
+class _Spec:
+    """What the specs of both kinds of model tell of their checkpoint."""
 
-    config: EncoderConfig
-    precision: str
+    __slots__ = ()
+    config: EncoderConfig | RerankConfig
     s3: S3Config
-    device: str = "auto"
-    threads: int = 0
-    outputs: tuple[str, ...] = ("dense",)
 
     @property
     def folder(self) -> Path:
@@ -50,6 +45,19 @@ class EncoderSpec:
     def weights(self) -> str:
         """The digest of the checkpoint and its adapter."""
         return checkpoint_digest(self.folder, adapter_folder(self.config.adapter, self.s3))
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec(_Spec):
+    """An encoder as workers open it. `precision` is resolved, never auto; `threads` 0 leaves torch alone.
+    `outputs`: what it gives: dense always, and sparse or multi_vector."""
+
+    config: EncoderConfig
+    precision: str
+    s3: S3Config
+    device: str = "auto"
+    threads: int = 0
+    outputs: tuple[str, ...] = ("dense",)
 
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer alone, without weights."""
@@ -81,7 +89,7 @@ class EncoderSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class RerankerSpec:
+class RerankerSpec(_Spec):
     """A reranker as workers open it; fields as EncoderSpec's, `kind` resolved.
 
     `uses_stored_vectors`: late interaction over the token vectors that the embedding of this very model kept.
@@ -94,16 +102,6 @@ class RerankerSpec:
     uses_stored_vectors: bool = False
     device: str = "auto"
     threads: int = 0
-
-    @property
-    def folder(self) -> Path:
-        """The checkpoint on this node."""
-        return checkpoint_folder(self.config.model, self.config.revision, self.s3)
-
-    @property
-    def weights(self) -> str:
-        """The digest of the checkpoint and its adapter."""
-        return checkpoint_digest(self.folder, adapter_folder(self.config.adapter, self.s3))
 
     def reranker(self) -> "CrossEncoder | LlmReranker | LateInteraction":
         """The model on this worker's device."""
