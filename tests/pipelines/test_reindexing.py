@@ -303,6 +303,11 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     assert verify(config, 1).faults == verify(config, 2).faults == ()
     back = reindex(configured(inputs, store))
     assert back.manifest.version == 3 and back.tokens == 0, "the old embedding is still there"
+    for number in range(3):
+        (corpus.folder / f"{number}.parquet").unlink()
+    with pytest.raises(UserError, match="The corpus lacks 180 of the 360 passages of version 3"):
+        reindex(config)
+    assert version_numbers(LocalStore(store)) == [1, 2, 3]
 
 
 def upsert_while(inputs: Path, store: Path, folder: Path, row: dict[str, Any], meanwhile: Callable[[], object]) -> Outcome:

@@ -7,6 +7,7 @@ import time
 from actors.storage.leases import LEASES, lease
 from actors.storage.manifests import publish
 from tests.actors.storage.test_manifests import draft
+from tests.fault_proxy import Rule, faults
 
 
 def nobody(run: str) -> None:
@@ -72,4 +73,14 @@ def test_a_run_that_fails_gives_its_lease_back(store):
     except RuntimeError:
         pass
     with lease(store, 1, "other", 60, nobody) as alone:
+        assert alone
+
+
+def test_a_lease_that_cannot_be_deleted_expires_and_the_work_under_it_counts(s3, s3_store, caplog):
+    with faults(s3.endpoint, Rule("slowdown", "DELETE")) as proxy:
+        with lease(s3_store(proxy.endpoint, deadline_s=1), 1, "run", 1, nobody) as alone:
+            assert alone
+        assert any(seen.method == "DELETE" and seen.fault == "slowdown" for seen in proxy.log)
+    assert "stays until it expires" in caplog.text
+    with lease(s3_store(), 1, "next", 5, lambda _: None) as alone:
         assert alone
