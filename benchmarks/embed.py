@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from actors.models import load_encoder
-from actors.models.precision import pick_device
 from actors.models.text_tokenizer import TextTokenizer
 from benchmarks import peers, runtimes
 from benchmarks.checkpoints import EMBEDDERS, Checkpoint, prepare
-from benchmarks.machine import bare_matmul, has_bf16, matmul_shares
+from benchmarks.machine import bare_matmuls, matmul_shares, precisions
 from benchmarks.parity import NotTheSame, admit, check_vectors
 from benchmarks.peers import Encode, Peer
 from benchmarks.results import Case, publish
@@ -68,7 +67,7 @@ def run(options: argparse.Namespace) -> Path:
         for shape in options.shapes.split(","):
             checkpoint = prepare(shape, Path(temporary))
             entrants = [_Entrant(peer, peer.open(checkpoint)) for peer in PEERS if peer.name not in left_out]
-            entrants += [_ours(checkpoint, precision) for precision in _precisions()]
+            entrants += [_ours(checkpoint, precision) for precision in precisions()]
             for corpus in options.corpora.split(","):
                 texts = read_corpus(corpus, options.texts, checkpoint.info, options.tokens)
                 cases.append(_case(f"{checkpoint.name}, {corpus}", checkpoint, texts, entrants, options.repeats, left_out))
@@ -91,31 +90,25 @@ def _ours(checkpoint: Checkpoint, precision: str) -> _Entrant:
     return _Entrant(peer, encode)
 
 
-def _precisions() -> list[str]:
-    """fp32, and bf16 where it is what `auto` takes; the last is the one that others are compared with."""
-    return ["fp32", "bf16"] if has_bf16(pick_device()) else ["fp32"]
-
-
 def _case(
     title: str, checkpoint: Checkpoint, texts: Sequence[str], entrants: Sequence[_Entrant], repeats: int, left_out: dict[str, str]
 ) -> Case:
     lengths = TextTokenizer(checkpoint.folder).passages(texts).lengths
     batches = {entrant.peer.name: _fastest_batch(entrant, texts) for entrant in entrants}
-    precisions = {entrant.peer.name: entrant.peer.precision for entrant in entrants}
+    exactness = {entrant.peer.name: entrant.peer.precision for entrant in entrants}
 
     def check(name: str, vectors: np.ndarray, reference: np.ndarray) -> str:
-        cosine = check_vectors(name, vectors, reference, precisions[name])["min_cosine"]
+        cosine = check_vectors(name, vectors, reference, exactness[name])["min_cosine"]
         parts = [f"batch {batches[name]}"] if batches[name] else []
-        return ", ".join(parts + ([f"cosine {cosine:.4f}"] if precisions[name] != "fp32" else []))
+        return ", ".join(parts + ([f"cosine {cosine:.4f}"] if exactness[name] != "fp32" else []))
 
     works = {entrant.peer.name: partial(entrant.encode, texts, batches[entrant.peer.name]) for entrant in entrants}
     contestants = [Contestant(name, work, float(lengths.sum()), "tokens") for name, work in works.items()]
     admitted, notes = admit(contestants, check, title, left_out)
-    bare = [bare_matmul(precision, checkpoint.width, checkpoint.inner) for precision in ("fp32", "bf16")]
-    timings = measure([*admitted, *bare], repeats)
+    timings = measure([*admitted, *bare_matmuls(checkpoint.width, checkpoint.inner)], repeats)
     teraflops = checkpoint.teraflops(lengths)
     facts = {"texts": len(lengths), "tokens": int(lengths.sum()), "longest": int(lengths.max()), "TFLOP": round(teraflops, 4)}
-    return Case(title, timings, f"{OURS} {_precisions()[-1]}", facts | matmul_shares(timings, teraflops), notes)
+    return Case(title, timings, f"{OURS} {precisions()[-1]}", facts | matmul_shares(timings, teraflops), notes)
 
 
 def _fastest_batch(entrant: _Entrant, texts: Sequence[str]) -> int:

@@ -45,6 +45,16 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cuda" or has_amx()
 
 
+def precisions() -> tuple[str, ...]:
+    """fp32, and bf16 where it is computed in hardware: elsewhere a product of it would take minutes. The last is what `auto` takes."""
+    return ("fp32", "bf16") if has_bf16(pick_device()) else ("fp32",)
+
+
+def bare_matmuls(width: int, inner: int) -> list[Contestant]:
+    """The bare product in every precision of this machine."""
+    return [bare_matmul(name, width, inner) for name in precisions()]
+
+
 def bare_matmul(name: str, width: int, inner: int) -> Contestant:
     """Products [2048, width] x [width, inner] of `name` (fp32 or bf16) and nothing else, about 0.3 s of them."""
     device, dtype = pick_device(), {"fp32": torch.float32, "bf16": torch.bfloat16}[name]

@@ -18,7 +18,7 @@ from actors.models.precision import pick_device
 from actors.models.text_tokenizer import PairTokenizer
 from benchmarks import peers
 from benchmarks.checkpoints import Checkpoint, prepare
-from benchmarks.machine import bare_matmul, has_bf16, matmul_shares
+from benchmarks.machine import bare_matmuls, has_bf16, matmul_shares
 from benchmarks.parity import NotTheSame, admit, check_scores
 from benchmarks.peers import Score, missing
 from benchmarks.results import Case, publish
@@ -89,8 +89,7 @@ def _case(
     lengths = _lengths(checkpoint, [pair for pairs in calls for pair in pairs])
     contestants = [Contestant(name, partial(_score_all, score, calls), len(lengths), "pairs") for name, (_, score) in scorers.items()]
     admitted, notes = admit(contestants, check, title, left_out)
-    bare = [bare_matmul(precision, checkpoint.width, checkpoint.inner) for precision in ("fp32", "bf16")]
-    timings = measure([*admitted, *bare], repeats)
+    timings = measure([*admitted, *bare_matmuls(checkpoint.width, checkpoint.inner)], repeats)
     teraflops = checkpoint.teraflops(lengths)
     facts = {"pairs": len(lengths), "tokens": int(lengths.sum()), "TFLOP": round(teraflops, 4)}
     return Case(title, timings, list(scorers)[-1], facts | matmul_shares(timings, teraflops), notes)

@@ -18,7 +18,7 @@ from actors.index.products import bf16_product, fastest_product
 from actors.index.segment import Segment
 from actors.index.training import train_template
 from actors.index.writing import SegmentWriter
-from benchmarks.machine import bare_matmul, matmul_shares
+from benchmarks.machine import bare_matmuls, matmul_shares
 from benchmarks.parity import admit, check_hits
 from benchmarks.results import Case, publish
 from benchmarks.timing import OURS, Contestant, measure
@@ -61,7 +61,7 @@ def _case(segment: Segment, queries: np.ndarray, k: int, repeats: int, left_out:
     }
     title = f"{segment.rows:,} vectors of {dimension}, {len(queries):,} queries, top {k}"
     admitted, notes = admit([Contestant(name, work, len(queries), "queries") for name, work in works.items()], check, title, left_out)
-    timings = measure([*admitted, *(bare_matmul(name, dimension, 4096) for name in ("fp32", "bf16"))], repeats)
+    timings = measure([*admitted, *bare_matmuls(dimension, 4096)], repeats)
     teraflops = 2 * len(queries) * segment.rows * dimension / 1e12
     return Case(title, timings, f"{OURS} {precision}", {"TFLOP": round(teraflops, 4)} | matmul_shares(timings, teraflops), notes)
 
