@@ -18,7 +18,7 @@ from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder
 from actors.models.description import has_m3_heads
 from actors.models.encoded import EncodedTexts, Parts
-from actors.models.encoder_options import EncoderOptions, check_outputs
+from actors.models.encoder_options import EncoderOptions, check_outputs, known_outputs
 from actors.models.precision import Placement
 from actors.models.probing import find_budget
 from actors.models.text_tokenizer import TextTokenizer
@@ -38,6 +38,7 @@ class Encoder:
         options.check(info)
         self._info, self.pooling = info, options.pooling_of(info)
         self.normalize, self.outputs = options.normalizes(info), options.outputs
+        self._known = known_outputs(info)
         self.device, self.dtype = placement.device, placement.dtype
         self.dimension = options.dimension_of(info)
         self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype, options.adapter))
@@ -65,7 +66,7 @@ class Encoder:
 
     def encode_tokens(self, tokens: TokenBatch, outputs: Sequence[str] = ("dense",)) -> EncodedTexts:
         """Vectors of texts that `tokenizer` has made ids of. Dense vectors always come; name sparse or multi_vector for these too."""
-        check_outputs(self._info, outputs)
+        check_outputs(self._info, self._known, outputs)
         check_lengths(tokens.lengths, self._info.max_positions)
         parts = Parts(tokens, self.dimension, outputs)
 

@@ -27,7 +27,7 @@ class EncoderOptions:
         """Raise UserError on a setting that the checkpoint can not have."""
         self.pooling_of(info)
         self.dimension_of(info)
-        check_outputs(info, self.outputs)
+        check_outputs(info, known_outputs(info), self.outputs)
 
     def pooling_of(self, info: CheckpointInfo) -> str:
         """cls, mean or last. Raises UserError on another."""
@@ -50,9 +50,13 @@ class EncoderOptions:
         return info.normalize if self.normalize is None else self.normalize
 
 
-def check_outputs(info: CheckpointInfo, outputs: Sequence[str]) -> None:
-    """Raise UserError on an output that the checkpoint does not give."""
-    known = OUTPUTS if has_m3_heads(info.folder) else tuple(name for name in OUTPUTS if name != "sparse")
+def known_outputs(info: CheckpointInfo) -> tuple[str, ...]:
+    """What the checkpoint gives, of OUTPUTS. Looks for files."""
+    return OUTPUTS if has_m3_heads(info.folder) else tuple(name for name in OUTPUTS if name != "sparse")
+
+
+def check_outputs(info: CheckpointInfo, known: Sequence[str], outputs: Sequence[str]) -> None:
+    """Raise UserError on an output that is not among the known ones of the checkpoint."""
     unknown = [name for name in outputs if name not in known]
     if unknown:
         raise UserError(f"{info.folder} has no output {unknown[0]!r}: use {', '.join(known)}; sparse needs a bge-m3.")

@@ -150,5 +150,5 @@ class S3Store:
         return FileNotFoundError(f"{self.uri}/{key} does not exist")
 
     def _outage(self, key: str, error: Exception) -> UserError:
-        tried = f"tried for {self._deadline_s:g} s (store.deadline_s)"
+        tried = f"tried for {self._deadline_s:g} s (store.deadline_s; s3.deadline_s for input files)"
         return UserError(f"{self.uri}: no success with {key}, {tried}: {error}. Check s3.endpoint_url, the network and the service.")
