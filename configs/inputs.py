@@ -34,7 +34,8 @@ class InputConfig(Section):
     max_reject_share: float = Field(default=0.01, ge=0, le=1)
     """Share of rejected rows (0 to 1) past which the run fails: a few bad rows are normal, many mean a wrong mapping."""
     broken_files: Literal["stop", "reject"] = "stop"
-    """A file that breaks half-way stops the run, or gives up its remaining rows to the rejects."""
+    """A file that breaks half-way stops the run, or gives up its remaining rows to the rejects. One that was replaced while it
+    was read always stops the run: the next one reads it as it is."""
 
 
 class ChunkingConfig(Section):

@@ -24,7 +24,8 @@ from pipelines.job import Job, open_job
 from pipelines.outcome import Outcome
 from pipelines.progress import Display
 from pipelines.reembedding import take_in
-from pipelines.replanning import check_lost_share, find_changes, same_input
+from pipelines.replanning import find_changes, same_input
+from pipelines.safeguards import check_lost_share
 
 
 def reindex(config: Config, display: Display | None = None) -> Outcome:

@@ -3,7 +3,6 @@
 Comparing goes partition by partition of the ids' hashes, in tasks: the driver holds what changes, never the corpus.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,18 +20,16 @@ from actors.corpus.listing import SourceFile, list_files
 from actors.corpus.planning import WorkUnit, group_for_reading, mapping_salt, plan_units
 from actors.corpus.schema import Reject
 from actors.reader import Reader
-from actors.storage.access import explained
 from actors.storage.commits import CommitRecord, DataFile
-from actors.storage.filesystems import open_filesystem
 from actors.storage.manifests import Manifest, SegmentEntry
 from actors.storage.objects import Store
 from actors.storage.verified import DamagedFile
 from configs.errors import UserError
-from configs.schema import Config
 from pipelines.changes import Changes
-from pipelines.embed import check_reject_share, reading_operator
+from pipelines.embed import reading_operator
 from pipelines.job import Job
 from pipelines.planning import count_files
+from pipelines.safeguards import check_changes, deletions_by_name
 
 _SCANNED_AT_ONCE = 16  # units of one task
 
@@ -67,7 +64,7 @@ def find_changes(job: Job, newest: Manifest) -> Changes:
         search.read(todo)
         changes, unread = search.compare()
         if not unread:
-            _check(config, changes)
+            check_changes(config, changes)
             return changes
         todo = [file for file in files if file.uri in unread]
 
@@ -111,7 +108,7 @@ class _Search:
         moved = moved_places(self._known, self._listing, {file.uri for file in self._read})
         config = self._job.config
         cut = config.corpus.chunking is not None
-        rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", _doomed(config), cut))
+        rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", hash_texts(deletions_by_name(config)), cut))
         task = _task(self._job, _compare, 2)
         pairs = [task.remote(rules, old, *(scan[part] for scan in self._scans)) for part, old in enumerate(self._old)]
         found = ray.get([pair[1] for pair in pairs])
@@ -134,42 +131,6 @@ class _Search:
         ]
         join = _task(self._job, _join)
         return [join.remote(*parts) for parts in zip(*hashed, strict=True)]
-
-
-def _check(config: Config, changes: Changes) -> None:
-    """Stop on a snapshot that looks like an accident."""
-    counts, newest = changes.summary, changes.newest
-    reasons = Counter(reject.reason.partition(":")[0] for reject in changes.rejects) + Counter({"duplicate id": counts["repeated"]})
-    # Over all rows, as a run over the whole corpus would judge: one bad row is much of a small file and little of a corpus.
-    check_reject_share(changes.rows_read + counts["unread"], reasons, config.corpus, "corpus")
-    if config.reindex.mode == "snapshot":
-        check_lost_share(config, newest, counts["deleted"])
-    if not changes.passages:
-        raise UserError("Nothing would be left in the index: give a corpus with at least one passage that is not deleted.")
-
-
-def check_lost_share(config: Config, newest: Manifest, lost: int) -> None:
-    """Stop where a snapshot lacks more of the newest version's passages than reindex.max_deleted_share."""
-    share = lost / max(1, newest.rows)
-    if share > config.reindex.max_deleted_share:
-        raise UserError(
-            f"The corpus lacks {lost:,} of the {newest.rows:,} passages of version {newest.version} ({share:.1%}, but "
-            f"reindex.max_deleted_share allows {config.reindex.max_deleted_share:.1%}): mend corpus.path, or raise the share "
-            "if they are to go."
-        )
-
-
-def _doomed(config: Config) -> np.ndarray:
-    """Hashes of the ids to delete by name."""
-    uri = config.reindex.deletions
-    if uri is None:
-        return hash_texts([])
-    if config.reindex.mode == "snapshot":
-        raise UserError("reindex.deletions is for mode upsert: in a snapshot, what is missing in the corpus is deleted.")
-    with explained(uri):
-        filesystem, path = open_filesystem(uri, config.s3)
-        lines = filesystem.cat_file(path).decode().splitlines()
-    return hash_texts(line.strip() for line in lines if line.strip())
 
 
 def _batches(units: Sequence[WorkUnit], first: int) -> list[tuple[int, list[WorkUnit]]]:

@@ -54,6 +54,9 @@ class Reconciled:
     and text parted elsewhere), deleted; and repeated: rows read whose id another file owns."""
     unread: np.ndarray
     """int32: places of unchanged files that now own an id which was never indexed from them: they have to be read."""
+    contested: np.ndarray
+    """HASH: ids that were read and are to be deleted by name, ascending. They stay here; a second run, which does not read them,
+    would delete them."""
 
 
 def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
@@ -89,6 +92,7 @@ def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
         np.concatenate([_touched(won["id"][wanted], held["content"][wanted]), _touched(old["id"][lost], old["content"][lost])]),
         counts,
         np.unique(won["file"][unread]),
+        np.unique(claims["id"][read][np.isin(_records(claims["id"][read], rules), _records(rules.doomed, rules))]),
     )
 
 

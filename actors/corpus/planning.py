@@ -12,7 +12,7 @@ from actors.corpus.jsonl import count_lines
 from actors.corpus.listing import SourceFile
 from actors.corpus.parquet import open_parquet, row_group_starts
 from actors.corpus.prefetching import Prefetcher
-from actors.corpus.records import BrokenFile
+from actors.corpus.records import BrokenFile, StaleFile
 from actors.corpus.streams import Source, open_source
 from actors.storage.access import explained
 from configs.errors import UserError
@@ -113,14 +113,19 @@ def count_rows(
             finally:
                 source.close()
         except BrokenFile as broken:
-            if broken_files == "stop":
-                raise break_error(file.uri, broken, role) from broken
+            pass_over(file.uri, broken, broken_files, role)
             return FileRows(file, broken.row + 1, tuple(offsets), stride)
 
 
-def break_error(uri: str, broken: BrokenFile, role: str) -> UserError:
-    """The sentence for a file that breaks."""
-    return UserError(f"{uri} breaks at row {broken.row}: {broken.why}: {broken.remedy}, or set {role}.broken_files: reject")
+def pass_over(uri: str, broken: BrokenFile, broken_files: Literal["stop", "reject"], role: str) -> None:
+    """Raise UserError, which names the file and the row, unless the config passes over broken files.
+
+    A file that was replaced or removed since it was listed always stops: a re-index would take its passages for deleted.
+    """
+    if isinstance(broken, StaleFile):
+        raise UserError(f"{uri}: {broken.why}: {broken.remedy}.") from broken
+    if broken_files == "stop":
+        raise UserError(f"{uri} breaks at row {broken.row}: {broken.why}: {broken.remedy}, or set {role}.broken_files: reject") from broken
 
 
 def mapping_salt(spec: InputConfig) -> str:

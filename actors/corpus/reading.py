@@ -9,7 +9,7 @@ from actors.corpus.jsonl import JsonlReader
 from actors.corpus.listing import SourceFile
 from actors.corpus.mapping import ColumnMapping, resolve_mapping
 from actors.corpus.parquet import ParquetReader
-from actors.corpus.planning import Slice, WorkUnit, break_error
+from actors.corpus.planning import Slice, WorkUnit, pass_over
 from actors.corpus.prefetching import Prefetcher
 from actors.corpus.records import BrokenFile, Row
 from actors.corpus.schema import Passages
@@ -60,8 +60,7 @@ def _read_slice(part: Slice, shelf: "_OpenFile", checker: UnitChecker) -> None:
             checker.add(uri, row)
     except BrokenFile as broken:
         shelf.close()
-        if shelf.spec.broken_files == "stop":
-            raise break_error(uri, broken, shelf.role) from broken
+        pass_over(uri, broken, shelf.spec.broken_files, shelf.role)
         first = max(broken.row, part.start)
         lost = part.start + part.rows - first
         amount = f"{lost} rows" if broken.rest_known else f"at least {lost} rows"

@@ -36,3 +36,7 @@ class BrokenFile(Exception):
         self.why = why
         self.remedy = remedy
         self.rest_known = rest_known
+
+
+class StaleFile(BrokenFile):
+    """The file is no longer the one that was listed. Nothing passes it over: its rows are elsewhere now, not lost."""

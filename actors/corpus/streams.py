@@ -13,7 +13,7 @@ import zstandard
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.corpus.listing import Compression, SourceFile
-from actors.corpus.records import BrokenFile
+from actors.corpus.records import BrokenFile, StaleFile
 from actors.corpus.tree import look_up, remote_etag
 from actors.storage.access import retried
 from actors.storage.filesystems import open_filesystem
@@ -73,7 +73,7 @@ class Source(io.RawIOBase):
 
 
 def open_source(file: SourceFile, s3: S3Config) -> Source:
-    """Opens the file's raw bytes. Raises BrokenFile if it is gone, or no longer the one that was listed."""
+    """Opens the file's raw bytes. Raises StaleFile if it is gone, or no longer the one that was listed."""
     fs, path = open_filesystem(file.uri, s3)
     handle: Any
     try:
@@ -92,14 +92,14 @@ def open_source(file: SourceFile, s3: S3Config) -> Source:
     return Source(handle, s3.deadline_s)
 
 
-def gone() -> BrokenFile:
+def gone() -> StaleFile:
     """The error of a file that is no more."""
-    return BrokenFile(0, "it is gone since it was listed", "put it back or run again")
+    return StaleFile(0, "it is gone since it was listed", "put it back or run again")
 
 
-def changed() -> BrokenFile:
+def changed() -> StaleFile:
     """The error of a file that is another now."""
-    return BrokenFile(0, "it has changed since it was listed", "run again to read it as it is now")
+    return StaleFile(0, "it has changed since it was listed", "run again to read it as it is now")
 
 
 def decompressed(source: Source, compression: Compression) -> io.BufferedReader:

@@ -10,7 +10,7 @@ from actors.models import load_reranker
 from actors.models.text_tokenizer import TextTokenizer
 from configs.errors import UserError
 from configs.schema import EmbedConfig, RerankConfig, S3Config
-from tests.actors.models.test_llm_adapters import CKPT, ENCODER, GEMMA, PAIRS, TEXTS, adapt
+from tests.actors.models.test_adapters import CKPT, ENCODER, GEMMA, PAIRS, TEXTS, adapt
 
 EXAMPLES = [{"query": "what is panda?", "response": "a bear of china", "instruct": "Find its kind."}, {"query": "hi", "response": "bear"}]
 

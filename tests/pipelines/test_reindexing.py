@@ -236,6 +236,17 @@ def test_an_upsert_changes_what_it_names_and_a_snapshot_makes_the_files_the_trut
     assert verify(configured(inputs, store)).faults == ()
 
 
+def test_an_upsert_that_brings_what_it_deletes_is_refused(inputs, corpus, store, tmp_path):
+    pq.write_table(pa.Table.from_pylist([{"_id": "p00003", "text": "new", "year": 1}]), tmp_path / "batch.parquet")
+    (tmp_path / "gone.txt").write_text("p00001\np00003\n")
+    batch = configured(inputs, store, reindex={"mode": "upsert", "deletions": str(tmp_path / "gone.txt")})
+    batch = batch.model_copy(update={"corpus": batch.corpus.model_copy(update={"path": (str(tmp_path / "batch.parquet"),)})})
+    before = live(store)
+    with pytest.raises(UserError, match=r"p00003 of .*gone\.txt stand in the files to upsert too"):
+        reindex(batch)
+    assert live(store) == before
+
+
 def test_deletions_by_name_are_for_upserts(inputs, corpus, store, tmp_path):
     (tmp_path / "gone.txt").write_text("p00001\n")
     with pytest.raises(UserError, match="in a snapshot, what is missing in the corpus is deleted"):

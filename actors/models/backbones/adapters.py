@@ -15,7 +15,10 @@ from configs.errors import UserError
 Reader = Callable[[], torch.Tensor]
 Readers = dict[str, Reader]
 
-_UNSUPPORTED = ("use_dora", "use_qalora", "fan_in_fan_out", "lora_bias", "alpha_pattern", "layer_replication", "target_parameters")
+_UNSUPPORTED = (
+    *("use_dora", "use_qalora", "use_bdlora", "fan_in_fan_out", "lora_bias", "alpha_pattern", "layer_replication"),
+    *("target_parameters", "trainable_token_indices", "alora_invocation_tokens", "arrow_config", "kasa_config"),
+)
 _PLAIN_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")  # the others change the base weights too
 
 

@@ -1,4 +1,4 @@
-"""LoRA adapters saved by peft, against weights merged by hand; and adapters that can not be merged."""
+"""LoRA adapters: those that peft wrote against what peft makes of them, others against weights merged by hand; and those refused."""
 
 import json
 import shutil
@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from actors.models import load_encoder, load_reranker
 from configs.errors import UserError
 
-CKPT = Path(__file__).parents[2] / "data" / "parity" / "ckpt"
+DATA = Path(__file__).parents[2] / "data"
+CKPT = DATA / "parity" / "ckpt"
 ENCODER, GEMMA, LAYERWISE = (CKPT / f"tiny-bge-{name}" for name in ("code-v1", "reranker-v2-gemma", "reranker-v2-minicpm-layerwise"))
 CONFIG = {"peft_type": "LORA", "r": 4, "lora_alpha": 16, "bias": "none", "fan_in_fan_out": False, "use_dora": False, "alpha_pattern": {}}
 TEXTS = ["what is panda?", "the giant panda " * 9, "", "北京的大熊猫"]
@@ -45,6 +46,13 @@ def edit(adapter: Path, config: dict | None = None, weights: dict | None = None)
     known = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**known, **(config or {})}))
     save_file({**load_file(adapter / "adapter_model.safetensors"), **(weights or {})}, adapter / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["bge-en", "bge-code-v1"])
+def test_an_adapter_that_peft_wrote_gives_what_peft_gives(name):
+    reference = json.loads((DATA / "adapters" / "reference.json").read_text())
+    encoder = load_encoder(CKPT / f"tiny-{name}", device="cpu", precision="fp32", adapter=DATA / "adapters" / name)
+    np.testing.assert_allclose(encoder.encode_corpus(reference["texts"]).dense, reference["vectors"][name], atol=1e-5)
 
 
 @pytest.mark.parametrize(("rslora", "lead"), [(False, ""), (True, ""), (False, "model.")])
