@@ -30,7 +30,7 @@ from pipelines.preview import preview
 from pipelines.reindex import reindex
 from pipelines.verify import verify
 from pipelines.versions import difference_lines, rollback
-from tests.jobs import make_corpus, tiny_settings, write_config
+from tests.jobs import indexed_ids, make_corpus, raytrieve, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
 FILES, ROWS = 6, 60
@@ -303,6 +303,30 @@ def test_going_back_is_a_new_version_that_answers_as_the_old_one_did(inputs, cor
     assert (back.version, back.parent, back.rows) == (3, 2, 360)
     assert hits(store) == before
     assert reindex(config).manifest.rows == 359, "and the next re-index goes on from there"
+
+
+def test_a_store_on_s3_is_followed_rolled_back_swept_and_verified_as_one_on_disk(inputs, corpus, store, s3_environment, tmp_path):
+    corpus.write(0, [{**row, "text": "another text"} if row["_id"] == "p00001" else row for row in corpus.rows(0)][:-1])
+    client = s3_environment.client()
+    for bucket, folder in (("corpus", corpus.folder), ("store", store)):
+        for key, data in objects(folder).items():
+            client.put_object(Bucket=bucket, Key=f"followed/{key}", Body=data)
+    made = {**settings(inputs, store), "store": {"uri": "s3://store/followed"}}
+    made["corpus"]["path"] = "s3://corpus/followed"
+    path, config = str(write_config(tmp_path / "s3.yaml", made)), build_config(made, "test")
+
+    def told(*arguments: str) -> str:
+        done = raytrieve(*arguments, env=s3_environment.environment)
+        assert done.returncode == 0 and s3_environment.secret_key not in done.stdout + done.stderr, done.stderr
+        return done.stdout
+
+    assert "0 added, 1 edited, 0 restated, 1 deleted" in told("reindex", path)
+    ids = set(indexed_ids(config))
+    assert len(ids) == 359 and "p00059" not in ids
+    assert "Version 3 is the newest and equals version 1: 360 passages." in told("versions", "rollback", path, "1")
+    assert "Deleted" in told("gc", path, "--keep", "1", "--older-than", "1s", "--delete")
+    assert len(indexed_ids(config)) == 360
+    assert "0 faults" in told("verify", path)
 
 
 def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manifest(inputs, corpus, store):
