@@ -16,6 +16,8 @@ from configs.errors import UserError
 from configs.schema import PoolConfig, RayConfig
 from pipelines.termination import keep_handler
 
+_STARTS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -50,7 +52,7 @@ def _connect(config: RayConfig, address: str | None) -> None:
         cpus = config.local_cpus or cores() + 6
         store = int(config.object_store_gb * (1 << 30))
         _guard_token()
-        ray.init("local", num_cpus=cpus, object_store_memory=store, include_dashboard=False, **quiet)
+        _start(num_cpus=cpus, object_store_memory=store, include_dashboard=False, **quiet)
         return
     try:
         ray.init(address, **quiet)
@@ -58,6 +60,19 @@ def _connect(config: RayConfig, address: str | None) -> None:
         raise UserError(
             f"Cannot join the Ray cluster at {address}: {error}. Start it, or leave ray.address and RAY_ADDRESS unset for a private one."
         ) from error
+
+
+def _start(**options: Any) -> None:
+    """A private Ray. Its 2.60 gives a node 30 s to come up, which a busy machine may not manage: it gets more tries."""
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init("local", **options)
+            return
+        except Exception as error:  # Ray has no narrower type for it
+            if "timed out during startup" not in str(error):
+                raise
+            if not left:
+                raise UserError(f"Ray did not come up in {_STARTS} tries of 30 s: is this machine overloaded or out of memory?") from error
 
 
 def _guard_token() -> None:

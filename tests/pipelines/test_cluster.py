@@ -1,0 +1,36 @@
+"""Joining a cluster when Ray is slow to start."""
+
+import pytest
+import ray
+
+from configs.errors import UserError
+from configs.schema import RayConfig
+from pipelines.cluster import connected
+
+
+def slow_to_start(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
+    """Let Ray fail so often as it does on a machine that is too busy to bring its node up in 30 s; the calls that it had."""
+    calls: list[str] = []
+
+    def init(address: str, **options: object) -> None:
+        calls.append(address)
+        if len(calls) <= times:
+            raise Exception("The current node timed out during startup. This could happen because some of the raylet failed to startup")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "cluster_resources", dict)
+    return calls
+
+
+def test_a_ray_that_is_slow_to_start_is_started_again(monkeypatch):
+    calls = slow_to_start(monkeypatch, times=2)
+    with connected(RayConfig()) as cluster:
+        assert cluster.private
+    assert calls == ["local"] * 3
+
+
+def test_a_ray_that_never_comes_up_is_one_sentence(monkeypatch):
+    calls = slow_to_start(monkeypatch, times=9)
+    with pytest.raises(UserError, match="did not come up in 3 tries"), connected(RayConfig()):
+        pass
+    assert len(calls) == 3
