@@ -95,9 +95,11 @@ def best_hits(queries: int, k: int, candidates: Candidates) -> Hits:
     ranks = _ranks(candidates.ids)
     _refuse_twins(candidates, ranks)
     falling = -candidates.scores
-    order = np.lexsort((ranks, falling, candidates.reach, candidates.query))
+    mixed = len(candidates.reach) and np.ptp(candidates.reach) > 0
+    order = np.lexsort((ranks, falling, candidates.reach, candidates.query) if mixed else (ranks, falling, candidates.query))
     order = order[_places(candidates.query[order]) < k]
-    order = order[np.lexsort((ranks[order], falling[order], candidates.query[order]))]
+    if mixed:
+        order = order[np.lexsort((ranks[order], falling[order], candidates.query[order]))]
     query = candidates.query[order]
     place = (query, _places(query))
     for name in _COLUMNS.values():
@@ -125,7 +127,9 @@ def _ranks(ids: np.ndarray) -> np.ndarray:
     """Place of each id among the distinct ids, ascending by code point."""
     if not len(ids):
         return np.zeros(0, np.int64)
-    return np.asarray(pc.rank(pa.array(ids.tolist(), pa.string()), sort_keys="ascending", tiebreaker="dense"), dtype=np.int64)
+    coded = pa.array(ids.tolist(), pa.string()).dictionary_encode()  # most ids answer several queries: each is compared once
+    ranks = np.asarray(pc.rank(coded.dictionary, sort_keys="ascending", tiebreaker="dense"), dtype=np.int64)
+    return ranks[np.asarray(coded.indices)]
 
 
 def _places(queries: np.ndarray) -> np.ndarray:

@@ -1,14 +1,16 @@
-"""Queries and all vectors of a flat index in; the rows of the highest products out, by blocks of one matrix product each.
+"""Queries and all vectors of a flat index in; the rows of the highest products out. Good enough to propose: who decides re-scores them.
 
-Every block is compared with the score that a row must beat by now, so that nearly all of it is read once and forgotten.
-Scores are those of the product (products.py), good enough to propose; who decides re-scores them.
+In float32, FAISS' own search of plain vectors works at the rate of the bare product. Where the processor multiplies bf16 faster, or much is
+deleted (which FAISS can not leave out of a matrix product), the products are made here block by block (products.py), and each block is
+compared with the score that a row must beat by now, so that nearly all of it is read once and forgotten.
 """
 
 from collections.abc import Iterator
 
+import faiss
 import numpy as np
 
-from actors.index.products import fastest_product
+from actors.index.products import Product, fastest_product, float32_product
 from actors.index.sharing import shared_out
 
 _FIRST = 512
@@ -20,7 +22,15 @@ def scan(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray)
 
     Returns scores float32 and rows int64, both [n, count], best first, padded with -inf and -1. Memory: 4,096 scores per query.
     """
-    multiply, space = fastest_product(), np.empty(len(queries) * min(_BLOCK, max(_FIRST, len(vectors))), np.float32)
+    multiply = fastest_product()
+    if multiply is float32_product and len(gone) <= count:
+        return _by_faiss(queries, vectors, count, gone)
+    return scan_blocks(queries, vectors, count, gone, multiply)
+
+
+def scan_blocks(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray, multiply: Product) -> tuple[np.ndarray, np.ndarray]:
+    """As `scan`, by products of the queries and 4,096 vectors at a time."""
+    space = np.empty(len(queries) * min(_BLOCK, max(_FIRST, len(vectors))), np.float32)
     with shared_out(len(queries)) as (parts, each):
         kept = [_Best(part.stop - part.start, count) for part in parts]
         for start, stop in _blocks(len(vectors)):
@@ -31,6 +41,20 @@ def scan(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray)
             each(_Best.take_in, kept, [products[part] for part in parts], [start] * len(parts))
         found = each(_Best.in_order, kept)
     return np.concatenate([scores for scores, _ in found]), np.concatenate([rows for _, rows in found])
+
+
+def _by_faiss(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `scan`. So many rows more are fetched as are gone, and these left out."""
+    wanted = min(len(vectors), count + len(gone))
+    found_scores, found = faiss.knn(np.ascontiguousarray(queries), vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
+    if len(gone):
+        lost = np.isin(found, gone)
+        found_scores, found = np.where(lost, np.float32(-np.inf), found_scores), np.where(lost, -1, found)
+        order = np.argsort(lost, axis=1, kind="stable")
+        found_scores, found = np.take_along_axis(found_scores, order, axis=1), np.take_along_axis(found, order, axis=1)
+    scores, rows = np.full((len(queries), count), -np.inf, np.float32), np.full((len(queries), count), -1, np.int64)
+    scores[:, :wanted], rows[:, :wanted] = found_scores[:, :count], found[:, :count]
+    return scores, rows
 
 
 def _blocks(total: int) -> Iterator[tuple[int, int]]:

@@ -1,43 +1,52 @@
-"""The blocked product against a plain sort."""
+"""The scan of plain vectors, by FAISS and by blocks of products, against a plain sort."""
 
 import faiss
 import numpy as np
 import pytest
 
-from actors.index.scanning import scan
+from actors.index.products import float32_product
+from actors.index.scanning import scan, scan_blocks
+
+
+def by_blocks(*arguments):
+    return scan_blocks(*arguments, float32_product)
 
 
 @pytest.mark.parametrize("rows", [5, 512, 5000, 20_000])
 @pytest.mark.parametrize("ascending", [False, True])
-def test_the_scan_finds_the_best_of_all_blocks_without_the_deleted_ones(rows, ascending):
+@pytest.mark.parametrize("deleted", [0, 3, 0.4])
+@pytest.mark.parametrize("search", [scan, by_blocks])
+def test_the_scan_finds_the_best_of_all_blocks_without_the_deleted_ones(rows, ascending, deleted, search):
     rng = np.random.default_rng(rows)
     vectors, queries = rng.standard_normal((rows, 8), dtype=np.float32), rng.standard_normal((9, 8), dtype=np.float32)
     if ascending:
         vectors = vectors[np.argsort(vectors @ queries[0])]
-    gone = np.sort(rng.choice(rows, rows // 3, replace=False))
+    gone = np.sort(rng.choice(rows, int(deleted if deleted >= 1 else deleted * rows), replace=False))
     products = queries @ vectors.T
     products[:, gone] = -np.inf
     count = min(120, rows - len(gone))
     expected = np.argsort(-products, axis=1, kind="stable")[:, :count]
-    scores, found = scan(queries, vectors, count, gone)
+    scores, found = search(queries, vectors, count, gone)
     assert (found == expected).all()
     assert scores == pytest.approx(np.take_along_axis(products, expected, axis=1), abs=1e-5)
 
 
-def test_fewer_live_rows_than_asked_are_padded():
-    scores, rows = scan(np.ones((1, 2), np.float32), np.ones((4, 2), np.float32), 6, np.array([1, 2]))
+@pytest.mark.parametrize("search", [scan, by_blocks])
+def test_fewer_live_rows_than_asked_are_padded(search):
+    scores, rows = search(np.ones((1, 2), np.float32), np.ones((4, 2), np.float32), 6, np.array([1, 2]))
     assert sorted(rows[0][:2]) == [0, 3] and (rows[0][2:] == -1).all() and np.isneginf(scores[0][2:]).all()
 
 
-def test_threads_and_equal_rows_do_not_change_what_is_found():
+@pytest.mark.parametrize("search", [scan, by_blocks])
+def test_threads_and_equal_rows_do_not_change_what_is_found(search):
     rng = np.random.default_rng(1)
     vectors = np.repeat(rng.standard_normal((40, 8), dtype=np.float32), 200, axis=0)
     queries, none = rng.standard_normal((70, 8), dtype=np.float32), np.zeros(0, np.int64)
-    alone, _ = scan(queries, vectors, 300, none)
+    alone, _ = search(queries, vectors, 300, none)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(2)
     try:
-        shared, rows = scan(queries, vectors, 300, none)
+        shared, rows = search(queries, vectors, 300, none)
     finally:
         faiss.omp_set_num_threads(threads)
     assert (shared == alone).all() and all(len(set(row)) == 300 for row in rows.tolist())
