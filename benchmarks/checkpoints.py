@@ -88,7 +88,7 @@ def _random(name: str, folder: Path) -> Path:
 def _with_pooling(source: Path, folder: Path) -> Path:
     """A checkpoint as it is, or a copy that also says its pooling where it does not."""
     info = read_description(source)
-    if info.is_classifier or info.embeds:
+    if info.is_classifier or info.sentence.present:
         return source
     shutil.copytree(source, folder, dirs_exist_ok=True)
     _describe_pooling(folder)

@@ -64,7 +64,7 @@ def describe_embedding(job: Job) -> Embedding:
         "weights": spec.weights,
         "dimension": section.truncate_dim or info.hidden_size,
         "pooling": info.pooling if section.pooling == "auto" else section.pooling,
-        "normalize": info.normalize if section.normalize is None else section.normalize,
+        "normalize": info.sentence.normalize if section.normalize is None else section.normalize,
         "max_length": tokenizer.max_length,
         "passage_instruction": tokenizer.passage_instruction,
         "precision": spec.precision,

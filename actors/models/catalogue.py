@@ -14,6 +14,7 @@ from types import MappingProxyType
 _MANY, _HUNDRED, _UNSURE = "multilingual", "100+ languages", "see model card"
 _WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
 _WEB_TO_CODE = "Given a web search query, retrieve relevant code that can help answer the query."  # its card's, for CosQA
+_FOREIGN_RERANKERS = ("qwen3-reranker", "mxbai-rerank", "ctxl-rerank")
 _PATH_PARTS = 5  # looked at, from the end: a hub cache ends in owner--name/snapshots/hash, a training run in name/checkpoint-500
 
 
@@ -58,12 +59,22 @@ def find_family(model: str | Path, model_type: str | None = None) -> NamedFamily
     Owner and case do not count, nor what stands around the name: bge-base-en-v1.5-mine/checkpoint-500 is a bge-base-en-v1.5.
     `model_type`: of the checkpoint's config.json; families of another type are passed over.
     """
-    parts = [part for part in re.split(r"[/\\]|--", str(model).lower().replace("_", "-")) if part]
-    for part in reversed(parts[-_PATH_PARTS:]):
+    for part in reversed(_parts(model)):
         for name, family in _LONGEST_FIRST:
-            if model_type in (None, family.model_type) and re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", part):
+            if model_type in (None, family.model_type) and re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9]|-noinstruct)", part):
                 return family
     return None
+
+
+def foreign_reranker(model: str | Path) -> str | None:
+    """The name of a known LLM reranker, inside a model's name or path, that reads another prompt than BGE's and answers another token."""
+    parts = _parts(model)
+    return next((name for name in _FOREIGN_RERANKERS for part in parts if name in part), None)
+
+
+def _parts(model: str | Path) -> list[str]:
+    parts = [part for part in re.split(r"[/\\]|--", str(model).lower().replace("_", "-")) if part]
+    return parts[-_PATH_PARTS:]
 
 
 def memory_bytes(parameters: int) -> dict[str, int]:

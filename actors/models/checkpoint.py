@@ -5,6 +5,7 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
+from actors.models.catalogue import foreign_reranker
 from actors.models.description import CheckpointInfo, has_m3_heads, read_description
 from actors.models.download import fetch_folder, fetch_from_hub
 from configs.errors import UserError
@@ -46,7 +47,7 @@ _DIGEST_PATTERNS = (
     "merges.txt",
     "*.model",
     "modules.json",
-    "sentence_bert_config.json",
+    "sentence_*_config.json",
     "*_Pooling/config.json",
 )
 
@@ -155,7 +156,7 @@ def reranker_kind(info: CheckpointInfo) -> str | None:
         return "layerwise"
     if info.model_type == "cost_wise_gemma" or config.get("layer_wise"):
         return "lightweight"
-    embeds = info.embeds or (info.named is not None and info.named.kind == "encoder")
+    embeds = info.sentence.present or (info.named is not None and info.named.kind == "encoder")
     return "llm" if not embeds and any(name.endswith("ForCausalLM") for name in info.architectures) else None
 
 
@@ -175,11 +176,23 @@ def choose_reranker_kind(info: CheckpointInfo, kind: str) -> str:
         )
     if kind not in ("auto", own):
         raise UserError(f"{info.folder} is a {own} reranker, not {kind}: set kind to auto or {own}.")
-    if own == "cross_encoder" and info.family.causal:
+    if own == "cross_encoder":
+        _require_scoring(info)
+    foreign = foreign_reranker(info.folder.absolute())
+    if own == "llm" and kind == "auto" and foreign:
+        raise UserError(
+            f"{info.folder} is a {foreign}, whose prompt is not that of BGE's LLM rerankers: give one of those, or set kind: llm if it is "
+            "trained for their prompt."
+        )
+    return own
+
+
+def _require_scoring(info: CheckpointInfo) -> None:
+    """Raise UserError on a classifier that does not give one score of a pair."""
+    if info.family.causal:
         raise UserError(
             f"{info.folder} is a decoder with a classification head ({info.architectures[0]}), which is not supported: "
             "give a cross-encoder of BERT or XLM-R, or a BGE LLM reranker."
         )
-    if own == "cross_encoder" and info.num_labels != 1:
+    if info.num_labels != 1:
         raise UserError(f"{info.folder} has {info.num_labels} labels, but a reranker gives one score: use a checkpoint with num_labels 1.")
-    return own

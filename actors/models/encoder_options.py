@@ -47,7 +47,7 @@ class EncoderOptions:
 
     def normalizes(self, info: CheckpointInfo) -> bool:
         """Whether dense vectors get length 1."""
-        return info.normalize if self.normalize is None else self.normalize
+        return info.sentence.normalize if self.normalize is None else self.normalize
 
 
 def known_outputs(info: CheckpointInfo) -> tuple[str, ...]:

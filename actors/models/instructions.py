@@ -40,8 +40,9 @@ def _task_instructions(info: CheckpointInfo, task: str) -> Instructions:
 
 
 def _default_instructions(info: CheckpointInfo) -> Instructions:
-    if info.prompts or info.named is None:
-        return Instructions(info.prompts.get("query", ""), info.prompts.get("passage", ""))
+    prompts = info.sentence.prompts
+    if prompts or info.named is None:
+        return Instructions(prompts.get("query", ""), prompts.get("passage", ""))
     return Instructions(*info.named.instructions)
 
 

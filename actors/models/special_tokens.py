@@ -1,18 +1,17 @@
 """A checkpoint's files in, its special tokens and a tokenizer that ends texts as the model expects out. No torch, no weights."""
 
-from typing import Any
-
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from actors.models.description import CheckpointInfo, read_json
+from actors.models.description import CheckpointInfo
+from actors.models.json_files import optional_json
 from configs.errors import UserError
 
 
 def special_token(info: CheckpointInfo, tokenizer: Tokenizer, role: str) -> tuple[str, int] | None:
     """Text and id of a special token by its role (bos_token, eos_token...), as the tokenizer's files name it; none where they do not."""
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        token = _optional_json(info, name).get(role)
+        token = optional_json(info.folder / name).get(role)
         content = str(token["content"] if isinstance(token, dict) else token)
         number = tokenizer.token_to_id(content) if token else None
         if number is not None:
@@ -29,7 +28,8 @@ def end_texts(tokenizer: Tokenizer, info: CheckpointInfo) -> None:
     if not info.family.causal or info.pooling != "last":
         return
     probe = tokenizer.encode("a")
-    if probe.special_tokens_mask[-1] or (info.embeds and not _optional_json(info, "tokenizer_config.json").get("add_eos_token")):
+    asked = optional_json(info.folder / "tokenizer_config.json").get("add_eos_token")
+    if probe.special_tokens_mask[-1] or (info.sentence.present and not asked):
         return
     eos = special_token(info, tokenizer, "eos_token")
     if eos is None:
@@ -37,8 +37,3 @@ def end_texts(tokenizer: Tokenizer, info: CheckpointInfo) -> None:
     before = [(token, i) for token, i, special in zip(probe.tokens, probe.ids, probe.special_tokens_mask, strict=True) if special]
     template = [*(token for token, _ in before), "$A", eos[0]]
     tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=[*before, eos])
-
-
-def _optional_json(info: CheckpointInfo, name: str) -> dict[str, Any]:
-    path = info.folder / name
-    return read_json(path) if path.is_file() else {}

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from actors.models.description import CheckpointInfo, read_description, read_json
+from actors.models.description import CheckpointInfo, read_description
 from actors.models.few_shot import FewShotQueries, takes_examples
 from actors.models.instructions import effective_instructions
+from actors.models.json_files import optional_json
 from actors.models.special_tokens import end_texts
-from actors.models.tokenizing import PairLimits, check_max_length, check_texts, open_tokenizer, special_ids, tokenize
+from actors.models.tokenizing import PairLimits, check_max_length, check_texts, open_tokenizer, special_ids, tokenize, truncation_side
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -21,7 +22,7 @@ _PAIR_MAX_LENGTH = 512  # FlagReranker's
 
 
 class TextTokenizer:
-    """Whole texts, special tokens included, cut at the tail to max_length tokens.
+    """Whole texts, special tokens included, cut to max_length tokens: at the tail, or where the checkpoint's truncation_side says.
 
     `max_length`, `query_max_length`: tokens with specials; none takes the checkpoint's limit, or max_length for queries.
     Instructions and `task`: as effective_instructions takes them; the attributes are what it gives. `examples`: of the task, for
@@ -44,6 +45,7 @@ class TextTokenizer:
         self.query_max_length = query_max_length or self.max_length
         instructions = effective_instructions(info, query_instruction, passage_instruction, task)
         self.query_instruction, self.passage_instruction = instructions
+        self._lowercase = info.sentence.lowercase
         self._passages = _truncating(info, self.max_length)
         self.unweighted_ids = special_ids(folder, self._passages)
         same = self.query_max_length == self.max_length
@@ -56,14 +58,21 @@ class TextTokenizer:
 
     def queries(self, texts: Sequence[str]) -> TokenBatch:
         """Ids of queries, the query instruction put before each, and the examples before all that."""
-        instructed = _instructed(self.query_instruction, texts)
+        instructed = self._instructed(self.query_instruction, texts)
         if self._few_shot is not None:
             return self._few_shot(instructed)
         return tokenize(self._queries, instructed, True, self.query_max_length)
 
     def passages(self, texts: Sequence[str]) -> TokenBatch:
         """Ids of passages, the passage instruction put before each."""
-        return tokenize(self._passages, _instructed(self.passage_instruction, texts), True, self.max_length)
+        return tokenize(self._passages, self._instructed(self.passage_instruction, texts), True, self.max_length)
+
+    def _instructed(self, instruction: str, texts: Sequence[str]) -> Sequence[str]:
+        check_texts(texts)
+        if instruction:
+            before, _, after = instruction.partition("{}")
+            texts = [f"{before}{text}{after}" for text in texts]
+        return [text.lower() for text in texts] if self._lowercase else texts
 
 
 def _truncating(info: CheckpointInfo, max_length: int) -> Tokenizer:
@@ -72,24 +81,15 @@ def _truncating(info: CheckpointInfo, max_length: int) -> Tokenizer:
     end_texts(tokenizer, info)
     if max_length <= tokenizer.num_special_tokens_to_add(False):
         raise UserError(f"max_length {max_length} leaves no room for text in {info.folder}: raise it.")
-    tokenizer.enable_truncation(max_length)
+    tokenizer.enable_truncation(max_length, direction=truncation_side(info))
     return tokenizer
 
 
 def _own_max_length(folder: Path, info: CheckpointInfo) -> int:
-    if info.sentence_max_length:
-        return min(info.sentence_max_length, info.max_positions)
-    config = folder / "tokenizer_config.json"
-    stated = read_json(config).get("model_max_length") if config.is_file() else None
+    if info.sentence.max_length:
+        return min(info.sentence.max_length, info.max_positions)
+    stated = optional_json(folder / "tokenizer_config.json").get("model_max_length")
     return min(int(stated), info.max_positions) if stated else info.max_positions
-
-
-def _instructed(instruction: str, texts: Sequence[str]) -> Sequence[str]:
-    check_texts(texts)
-    if not instruction:
-        return texts
-    before, _, after = instruction.partition("{}")
-    return [f"{before}{text}{after}" for text in texts]
 
 
 class PairTokenizer:
@@ -105,6 +105,10 @@ class PairTokenizer:
         self.query_max_length = query_max_length or self.max_length * 3 // 4
         self.max_positions = info.max_positions
         check_max_length(info, self.max_length)
+        if truncation_side(info) == "left":
+            raise UserError(
+                f"{folder} cuts texts at their head (truncation_side left), which is not supported for pairs: use another model."
+            )
         self._tokenizer = open_tokenizer(info)
         self._read_template()
         self._tokenizer.enable_truncation(max(self.max_length, self.query_max_length))

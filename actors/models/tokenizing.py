@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
+from tokenizers.normalizers import BertNormalizer
 
-from actors.models.description import CheckpointInfo, read_json
+from actors.models.description import CheckpointInfo
+from actors.models.json_files import optional_json
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -27,6 +29,7 @@ def open_tokenizer(info: CheckpointInfo) -> Tokenizer:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer
+    _settle_normalizer(tokenizer, info)
     if tokenizer.get_vocab_size() > info.vocab_size:
         counts = f"{tokenizer.get_vocab_size()} tokens but the model {info.vocab_size}"
         raise UserError(f"the tokenizer in {folder} has {counts}: copy the whole checkpoint again.")
@@ -35,10 +38,25 @@ def open_tokenizer(info: CheckpointInfo) -> Tokenizer:
     return tokenizer
 
 
+def _settle_normalizer(tokenizer: Tokenizer, info: CheckpointInfo) -> None:
+    """Let tokenizer_config.json (or its class' defaults) overrule tokenizer.json, as the BERT tokenizers of transformers do."""
+    config, normalizer = optional_json(info.folder / "tokenizer_config.json"), tokenizer.normalizer
+    name = config.get("tokenizer_class") or ("BertTokenizer" if info.model_type in ("bert", "distilbert") else "")
+    if isinstance(normalizer, BertNormalizer) and name.removesuffix("Fast") in ("BertTokenizer", "DistilBertTokenizer"):
+        normalizer.lowercase = config.get("do_lower_case", True)
+        normalizer.strip_accents = config.get("strip_accents")
+        normalizer.handle_chinese_chars = config.get("tokenize_chinese_chars", True)
+        tokenizer.normalizer = normalizer
+
+
+def truncation_side(info: CheckpointInfo) -> str:
+    """Where the checkpoint's tokenizer cuts texts that are too long: right or left."""
+    return str(optional_json(info.folder / "tokenizer_config.json").get("truncation_side") or "right")
+
+
 def special_ids(folder: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
     """Ids of the cls, eos, pad and unk tokens that tokenizer_config.json names: bge-m3 gives them no lexical weight."""
-    path = folder / "tokenizer_config.json"
-    config = read_json(path) if path.is_file() else {}
+    config = optional_json(folder / "tokenizer_config.json")
     named = [config.get(f"{role}_token") for role in ("cls", "eos", "pad", "unk")]
     contents = [token["content"] if isinstance(token, dict) else token for token in named if token]
     return tuple(number for number in map(tokenizer.token_to_id, contents) if number is not None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from actors.models.description import read_json
+from actors.models.json_files import read_json
 from configs.errors import UserError
 
 Reader = Callable[[], torch.Tensor]

@@ -19,6 +19,9 @@ from actors.models.backbones.packing import Packed, Spans
 from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
 
+_HEAD_DIMS = {"qwen3": 128, "gemma": 256, "gemma2": 256}  # transformers' defaults where config.json is silent
+_WINDOWED = ("mistral", "qwen2", "qwen3", "gemma2", "cost_wise_gemma")
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
@@ -45,7 +48,7 @@ class DecoderShape:
     def read(cls, config: Mapping[str, Any]) -> Self:
         """The shape that a config.json describes. Raises UserError on rotary scaling, which none of our families uses."""
         kind, hidden, heads = config["model_type"], int(config["hidden_size"]), int(config["num_attention_heads"])
-        head_dim = int(config.get("head_dim") or hidden // heads)
+        head_dim = int(config.get("head_dim") or _HEAD_DIMS.get(kind) or hidden // heads)
         layers, gemma = int(config["num_hidden_layers"]), "gemma" in kind
         gemma2 = kind in ("gemma2", "cost_wise_gemma")
         minicpm = kind == "minicpm"
@@ -173,7 +176,7 @@ def _take_block(tensors: Tensors, prefix: str, shape: DecoderShape, number: int)
 
 def _act(config: Mapping[str, Any]) -> str:
     """Gemma's first configs say gelu and mean its tanh form; hidden_activation, where given, overrules."""
-    if config["model_type"] == "gemma" and not config.get("hidden_activation"):
+    if config["model_type"] in ("gemma", "gemma2") and not config.get("hidden_activation"):
         return "gelu_pytorch_tanh"
     return str(config.get("hidden_activation") or config["hidden_act"])
 
@@ -189,7 +192,7 @@ def _theta(config: Mapping[str, Any]) -> float:
 def _windows(config: Mapping[str, Any], layers: int) -> tuple[int, ...]:
     """Tokens that each layer looks back over, 0 for all: what transformers does with sliding_window for each family."""
     window, kind = config.get("sliding_window"), config["model_type"]
-    if not window or (kind in ("qwen2", "qwen3") and not config.get("use_sliding_window")):
+    if not window or kind not in _WINDOWED or (kind in ("qwen2", "qwen3") and not config.get("use_sliding_window")):
         return ()
     if types := config.get("layer_types"):
         return tuple(int(window) if name == "sliding_attention" else 0 for name in types)

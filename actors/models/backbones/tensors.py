@@ -4,6 +4,7 @@ safetensors are mapped, not read; pickled .bin files go through torch.load(weigh
 """
 
 import json
+import zipfile
 from pathlib import Path
 
 import torch
@@ -86,7 +87,7 @@ def weight_files(folder: Path) -> list[Path]:
 def load_pickle(path: Path) -> dict[str, torch.Tensor]:
     """A state dict of a .bin or .pt file. Raises UserError on anything but plain tensors, which could run code when read."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))  # before torch 1.6 it was no zip
     except Exception as error:
         raise UserError(
             f"{path} can not be read as plain weights ({str(error).splitlines()[0]}): use a checkpoint in safetensors."

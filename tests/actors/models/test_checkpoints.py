@@ -173,8 +173,8 @@ def test_a_description_tells_limits_and_prompts(model):
     edit(model / "sentence_bert_config.json", max_seq_length=128)
     edit(model / "config_sentence_transformers.json", prompts={"query": "q: ", "document": "d: "})
     info = read_description(model)
-    assert (info.max_positions, info.sentence_max_length, info.hidden_size, info.normalize) == (512, 128, 32, True)
-    assert info.prompts == {"query": "q: ", "passage": "d: "}
+    assert (info.max_positions, info.sentence.max_length, info.hidden_size, info.sentence.normalize) == (512, 128, 32, True)
+    assert info.sentence.prompts == {"query": "q: ", "passage": "d: "}
     assert read_description(CKPT / "tiny-bge-reranker").max_positions == 512  # 514 rows, two of them for padding
 
 
@@ -196,7 +196,7 @@ def test_a_model_in_s3_is_copied_once_whole_and_anew_when_it_changes(s3_environm
     assert resolve_checkpoint("s3://corpus/models/tiny/", s3=s3, cache_dir=tmp_path) == folder
     client.put_object(Bucket="corpus", Key="models/tiny/sentence_bert_config.json", Body=b'{"max_seq_length": 64}')
     changed = resolve_checkpoint("s3://corpus/models/tiny", s3=s3, cache_dir=tmp_path)
-    assert changed != folder and read_description(changed).sentence_max_length == 64
+    assert changed != folder and read_description(changed).sentence.max_length == 64
     assert not list((tmp_path / "models").glob("partial-*"))
     with pytest.raises(UserError, match="no model folder at 's3://corpus/models/none'"):
         resolve_checkpoint("s3://corpus/models/none", s3=s3, cache_dir=tmp_path)
