@@ -18,7 +18,8 @@ def listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Paths = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
+Place = Annotated[str, Field(pattern=r"\S")]
+Paths = Annotated[tuple[Place, ...], BeforeValidator(listed), Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -41,7 +42,7 @@ class S3Config(Section):
 class StoreConfig(Section):
     """Where every artifact and commit record lives."""
 
-    uri: str = execution("data/store", min_length=1)
+    uri: str = execution("data/store", pattern=r"\S")
     """Folder (relative to the working directory) or s3://bucket/prefix. One store holds the index of one corpus."""
     unsafe_single_writer: bool = execution(False)
     """Accept a store that ignores conditional writes (If-None-Match). Then only one run may write at a time."""

@@ -9,3 +9,7 @@ class UserError(Exception):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
+        self._sentence = sentence
+
+    def __str__(self) -> str:
+        return self._sentence  # Ray Data adds advice on its retries to the arguments of what a worker raises

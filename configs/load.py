@@ -27,6 +27,18 @@ _HARMLESS = re.compile(r"batch_token|tokeni[sz]er|token_vector|max_token|^tokens
 _CREDENTIALS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://[^/]*@|https?://.*@|s3://[^/]*:|s3://.*\?)", re.IGNORECASE)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that comes twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See the class."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1 and key != "<<"), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} comes twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load_config(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Config:
     """Read, merge and check a config file. Raises UserError with the file, the field and the nearest right key."""
     file = _find(Path(path), "")
@@ -65,7 +77,7 @@ def _read(file: Path, environ: Mapping[str, str], seen: tuple[Path, ...]) -> dic
     if file.resolve() in seen:
         raise UserError(f"{file} extends itself: {' -> '.join(p.name for p in (*seen, file))}.")
     try:
-        data = yaml.safe_load(file.read_text("utf-8")) or {}
+        data = yaml.load(file.read_text("utf-8"), _StrictLoader) or {}  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):

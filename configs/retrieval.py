@@ -45,7 +45,7 @@ class IndexConfig(Section):
     """Compressed kinds fetch overfetch x k candidates and re-score them exactly from the stored vectors."""
     recall_queries: int = Field(default=100, ge=0)
     """Passages used as queries to measure recall@100 against exact search; 0 measures nothing."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
     """Seed of the training sample and of k-means."""
     builders: int = execution(2, ge=1)
     """Segments built at once, at most."""

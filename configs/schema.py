@@ -42,15 +42,15 @@ __all__ = [
 
 
 class EvaluateConfig(Section):
-    """Rankings to figures."""
+    """Rankings to figures. No ranking depends on them, so no field is in a fingerprint: other figures need no other run."""
 
-    cuts: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5, 10, 100)
+    cuts: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = execution((1, 3, 5, 10, 100))
     """Ranks at which the measures are taken."""
-    bootstrap: int = Field(default=2000, ge=0)
+    bootstrap: int = execution(2000, ge=0)
     """Resamples of the paired bootstrap of the gain; 0 leaves the interval out."""
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    confidence: float = execution(0.95, gt=0, lt=1)
     """Of that interval."""
-    seed: int = 0
+    seed: int = execution(0, ge=0)
     """Of the resampling."""
 
 
@@ -60,7 +60,7 @@ class ReindexConfig(Section):
     mode: Literal["snapshot", "upsert"] = execution("snapshot")
     """snapshot: the files are the whole corpus, so what is missing in them is deleted. upsert: they are additions and edits."""
     deletions: str | None = execution(None)
-    """File with one id a line that upsert deletes, local or s3://. An id that is also in the corpus files stays."""
+    """File with one id a line that upsert deletes, local or s3://. An id that the files bring too is an error."""
     max_deleted_share: float = execution(0.2, ge=0, le=1)
     """Share of the passages that a snapshot may delete: a larger loss is more often a broken export than a wish, so it stops the run."""
     hollow_share: float = execution(0.2, gt=0, le=1)

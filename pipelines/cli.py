@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import typer
 
-from configs.errors import UserError
 from pipelines.commands import models, stages, upkeep, versions
 from pipelines.termination import ending_on_sigterm
 
@@ -55,11 +54,11 @@ def guarded(command: Callable[[], object]) -> int:
 
 
 def _known(error: BaseException) -> str | None:
-    from pipelines.failures import chain
+    from pipelines.failures import chain, user_error
 
+    if mendable := user_error(error):
+        return str(mendable)
     for link in chain(error):
-        if isinstance(link, UserError):
-            return str(link)
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or "No space left on device" in str(link):
             where = f" while writing {link.filename}" if isinstance(link, OSError) and link.filename else ""
             return (

@@ -10,7 +10,7 @@ from actors.models.description import CheckpointInfo
 from actors.storage.objects import open_store, probe
 from configs.errors import UserError
 from configs.schema import Config
-from pipelines.failures import chain
+from pipelines.failures import user_error
 from pipelines.preflight import check_chunking, check_encoder, check_input, check_judgements_early, check_reranker
 
 _FREE = 2 << 30  # bytes of disk under which a warning is due
@@ -50,7 +50,7 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except Exception as error:  # noqa: BLE001 - a doctor reports what it finds and goes on to the next organ
-        told = next((str(link) for link in chain(error) if isinstance(link, UserError)), f"{type(error).__name__}: {error}")
+        told = str(user_error(error) or f"{type(error).__name__}: {error}")
         return Check(name, False, told.removeprefix(f"{name}: "))
 
 

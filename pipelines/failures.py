@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from configs.errors import UserError
+
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """The error and everything it was caused by, outermost first, each once."""
@@ -14,3 +16,9 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         yield link
         inner = (getattr(link, "cause", None), link.__cause__, link.__context__)
         waiting.extend(e for e in inner if isinstance(e, BaseException))
+
+
+def user_error(error: BaseException) -> UserError | None:
+    """The first of them that the user can mend. What Ray makes of a worker's is one too, but its text is a traceback: it comes last."""
+    found = [link for link in chain(error) if isinstance(link, UserError)]
+    return min(found, key=lambda link: isinstance(getattr(link, "cause", None), BaseException), default=None)

@@ -12,6 +12,7 @@ from configs.load import dump_config
 from configs.schema import Config, EncoderConfig, PoolConfig
 from pipelines.cluster import Cluster, connected, on_gpu, pool_threads
 from pipelines.events import EventLog
+from pipelines.failures import user_error
 from pipelines.preflight import check_config
 from pipelines.progress import Display
 
@@ -68,7 +69,7 @@ def open_job(config: Config, display: Display | None = None, reads_corpus: bool 
         try:
             yield job
         except BaseException as error:
-            events.add("failed", error=type(error).__name__, message=str(error)[:500])
+            events.add("failed", error=type(error).__name__, message=str(user_error(error) or error)[:500])
             raise
         finally:
             events.flush()

@@ -1,7 +1,8 @@
-"""The qrels of a config in: read and parsed once per process."""
+"""The qrels of a config in, parsed out: once per process and state of the file."""
 
 from functools import lru_cache
 
+from actors.corpus.tree import look_up
 from actors.evaluation.trec import Qrels, parse_qrels
 from actors.storage.access import explained
 from actors.storage.filesystems import open_filesystem
@@ -16,11 +17,13 @@ def load_judgements(config: Config) -> Qrels | None:
         if queries is not None and queries.only_judged:
             raise UserError("queries.only_judged is set but there are no judgements: set queries.qrels, or leave only_judged out.")
         return None
-    return _read(queries.qrels, config.s3)
+    with explained(queries.qrels):
+        entry = look_up(*open_filesystem(queries.qrels, config.s3))
+    return _read(queries.qrels, config.s3, entry.etag if entry else "")
 
 
 @lru_cache(maxsize=4)
-def _read(uri: str, s3: S3Config) -> Qrels:
+def _read(uri: str, s3: S3Config, etag: str) -> Qrels:
     with explained(uri):
         filesystem, path = open_filesystem(uri, s3)
         data = filesystem.cat_file(path)

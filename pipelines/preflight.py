@@ -11,6 +11,7 @@ from actors.corpus.listing import SourceFile, list_files
 from actors.corpus.planning import Slice, WorkUnit, count_rows, plan_units
 from actors.corpus.reading import read_units
 from actors.evaluation.checks import check_query_ids
+from actors.index.kinds import resolve_plan
 from actors.loading import EncoderSpec, RerankerSpec, adapter_folder, checkpoint_folder
 from actors.models.checkpoint import choose_reranker_kind, reranker_kind
 from actors.models.description import CheckpointInfo, read_description
@@ -30,7 +31,7 @@ _FEW = 16  # files, for the same
 def check_config(config: Config, reads_corpus: bool = True) -> None:
     """Look at the inputs and the models. Raises UserError at the first that cannot work. A re-index opens no file of the corpus here."""
     corpus = check_input(config, "corpus") if reads_corpus else []
-    check_encoder(config)
+    check_index(config, check_encoder(config))
     check_chunking(config)
     if config.queries is not None:
         check_input(config, "queries")
@@ -91,6 +92,11 @@ def check_encoder(config: Config) -> CheckpointInfo:
     _naming("embed", lambda: EncoderOptions(section.pooling, section.normalize, outputs, section.truncate_dim, adapter).check(info))
     _naming("embed", EncoderSpec(section, "fp32", config.s3).tokenizer)
     return info
+
+
+def check_index(config: Config, encoder: CheckpointInfo) -> None:
+    """Raises UserError on an index that FAISS can not make for vectors of this encoder."""
+    resolve_plan(config.index, config.index.train_rows, config.embed.truncate_dim or encoder.hidden_size)
 
 
 def check_chunking(config: Config) -> None:

@@ -65,6 +65,7 @@ def find_changes(job: Job, newest: Manifest) -> Changes:
         changes, unread = search.compare()
         if not unread:
             check_changes(config, changes)
+            _tell_unknown(job, changes)
             return changes
         todo = [file for file in files if file.uri in unread]
 
@@ -131,6 +132,13 @@ class _Search:
         ]
         join = _task(self._job, _join)
         return [join.remote(*parts) for parts in zip(*hashed, strict=True)]
+
+
+def _tell_unknown(job: Job, changes: Changes) -> None:
+    """Say how many of the ids to delete are in no file of the index: a wrong column or encoding would else pass for success."""
+    wanted, named = len(deletions_by_name(job.config)), changes.summary["named"]
+    if named < wanted:
+        job.display.say(f"reindex: {wanted - named:,} of the {wanted:,} ids in {job.config.reindex.deletions} are not in the index")
 
 
 def _batches(units: Sequence[WorkUnit], first: int) -> list[tuple[int, list[WorkUnit]]]:

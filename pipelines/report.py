@@ -97,16 +97,16 @@ def _notes(config: Config, results: Results | None, evaluation: Evaluation | Non
 def _stage(name: str, events: Sequence[dict[str, Any]]) -> StageFacts:
     starts = [event for event in events if event["event"] == "stage started"]
     counts: Counter[str] = Counter()
-    for event in events:
-        if event["event"] == "unit done":
-            counts.update(event["counts"])
+    finished = {event["unit"]: event["counts"] for event in events if event["event"] == "unit done"}  # two drivers may tell of one
+    for each in finished.values():
+        counts.update(each)
     seconds, began = 0.0, None
     for before, event in zip([None, *events], events, strict=False):
         if event["event"] == "stage started":
             began = event["at"]
         elif began is not None and before is not None:
             seconds += event["at"] - before["at"]
-    units, done = starts[-1]["units"], sum(event["event"] == "unit done" for event in events)
+    units, done = starts[-1]["units"], len(finished)
     return StageFacts(
         name,
         seconds,

@@ -47,8 +47,12 @@ def deletions_by_name(config: Config) -> list[str]:
         raise UserError("reindex.deletions is for mode upsert: in a snapshot, what is missing in the corpus is deleted.")
     with explained(uri):
         filesystem, path = open_filesystem(uri, config.s3)
-        lines = filesystem.cat_file(path).decode().splitlines()
-    return [line.strip() for line in lines if line.strip()]
+        data = filesystem.cat_file(path)
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{uri} is not UTF-8 (byte {error.start}): write it as UTF-8, one id a line.") from None
+    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 def _refuse_contested(config: Config, changes: Changes) -> None:

@@ -51,7 +51,8 @@ class Reconciled:
     """TOUCHED."""
     counts: dict[str, int]
     """Passages unchanged (of them unread: in files that were not read), added, edited (other text), restated (other metadata, or title
-    and text parted elsewhere), deleted; and repeated: rows read whose id another file owns."""
+    and text parted elsewhere), deleted; repeated: rows read whose id another file owns; named: ids to delete by name that the index
+    has."""
     unread: np.ndarray
     """int32: places of unchanged files that now own an id which was never indexed from them: they have to be read."""
     contested: np.ndarray
@@ -84,6 +85,7 @@ def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
         "restated": int(restated.sum()),
         "deleted": len(lost),
         "repeated": _count_records(claims[read], rules) - _count_records(won[fresh], rules),
+        "named": int(np.isin(np.unique(_records(rules.doomed, rules)), _records(old["id"][live], rules)).sum()),
     }
     return Reconciled(
         np.concatenate([_owned(won, held, kept), _owned(won, held, wanted, PENDING), _shadows(claims, winners)]),

@@ -127,8 +127,8 @@ def _utf8(value: str) -> bytes:
 
 
 def _misfit(name: str, value: Any) -> str:
-    if value is Unreadable.NOT_UTF8:
-        return "not UTF-8"
+    if isinstance(value, Unreadable):
+        return value.value
     kinds = ((bool, "true or false"), ((int, float), "a number"), (dict, "an object"), (list, "a list"))
     kind = next((words for types, words in kinds if isinstance(value, types)), "of another type")
     wanted = "text or an integer" if name == "id" else "text"
@@ -138,8 +138,8 @@ def _misfit(name: str, value: Any) -> str:
 def _jsonable(value: Any) -> Any:
     if value is None or isinstance(value, (str, bool, int)):
         return value
-    if value is Unreadable.NOT_UTF8:
-        raise _Refused("not UTF-8")
+    if isinstance(value, Unreadable):
+        raise _Refused(value.value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

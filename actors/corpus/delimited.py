@@ -1,6 +1,7 @@
 """CSV and TSV in, records out. A row is a record after the header: quoted fields may span lines, empty lines keep a number.
 
-TSV differs by its delimiter alone; both know quotes. What a strict parser refuses is a rejected row, never a guess.
+TSV differs by its delimiter alone; both know quotes. What a strict parser refuses is a rejected row, never a guess; a quote that
+is not closed breaks the file.
 """
 
 import csv
@@ -39,6 +40,8 @@ class DelimitedRecords:
         except StopIteration:
             return None
         except csv.Error as error:
+            if str(error) == "unexpected end of data":  # all lines up to the end stand in the one field: not one bad row
+                raise BrokenFile(max(self.position, 0), "a quote is opened in that record and never closed", rest_known=False) from error
             record = f"not CSV: {error}"
         except BREAKS as error:
             raise broken(self._source, max(self.position, 0), error) from error

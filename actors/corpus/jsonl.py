@@ -59,7 +59,7 @@ class JsonlReader:
     def _row(self, number: int, line: bytes, probe: "_KeyProbe | None") -> Row:
         record, problem = parse_object(line)
         if record is None:
-            if number == 0 and problem.startswith("not JSON") and line.lstrip()[:1] == b"[":
+            if number == 0 and line.lstrip()[:1] == b"[":
                 raise UserError(f"{self._mapping.uri} is a JSON array, not JSON Lines: write one object per line.")
             return Row(number, problem=problem)
         if probe:
@@ -107,7 +107,10 @@ def parse_object(line: bytes) -> tuple[dict[str, Any] | None, str]:
 
 
 class _KeyProbe:
-    """Tells a wrong column mapping from a bad row: the first objects of a file must not all lack the id or the text."""
+    """Tells a wrong column mapping from a bad row: the first objects of a file must not all lack the id or the text.
+
+    Titles and metadata may be absent, as JSON is often written without what is empty; not so where a key of nearly that name is there.
+    """
 
     def __init__(self, mapping: ColumnMapping) -> None:
         self._mapping = mapping
@@ -122,6 +125,7 @@ class _KeyProbe:
                 self.check()
 
     def check(self) -> None:
-        for field, name in (("id", self._mapping.id), ("text", self._mapping.text)):
-            if self._objects and name not in self._keys:
+        for field, name in self._mapping.settings():
+            absent = self._objects and name not in self._keys
+            if absent and (field in ("id", "text") or self._mapping.nearest(name, self._keys)):
                 raise self._mapping.missing(field, name, self._keys)

@@ -35,6 +35,11 @@ class ColumnMapping:
             if list(present).count(name) > 1:
                 raise UserError(f"{self.uri} has the column '{name}' twice: rename one, or set {self.role}.columns.{field} to another.")
 
+    def nearest(self, name: str, present: Iterable[str]) -> list[str]:
+        """Columns that are mapped to nothing and have nearly this name."""
+        mapped = {column for _, column in self.settings()}
+        return difflib.get_close_matches(name, [column for column in present if column not in mapped], cutoff=0.6)
+
     def missing(self, field: str, name: str, present: Iterable[str]) -> UserError:
         """The sentence for a column that the file lacks."""
         return UserError(f"{self.uri} has no column '{name}'; {self._remedy(field, name, present)}")

@@ -194,13 +194,13 @@ def _fits(field: str, type_: pa.DataType) -> bool:
 
 
 def _python_values(column: pa.Array) -> list[Any]:
-    """Python values; Unreadable.NOT_UTF8 where a string's bytes are not UTF-8."""
+    """Python values; an Unreadable where a string's bytes are not UTF-8 or a date is none of Python's."""
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         # Python's own datetime has no nanoseconds.
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     try:
         return list(column.to_pylist())
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):  # UnicodeDecodeError is a ValueError
         return [_python_value(value) for value in column]
 
 
@@ -209,3 +209,5 @@ def _python_value(value: pa.Scalar) -> Any:
         return value.as_py()
     except UnicodeDecodeError:
         return Unreadable.NOT_UTF8
+    except (ValueError, OverflowError):
+        return Unreadable.OUT_OF_RANGE

@@ -7,9 +7,10 @@ from typing import Any
 
 
 class Unreadable(Enum):
-    """Stands for a value whose bytes are not UTF-8."""
+    """Stands for a value that has no Python value: why the row can not be taken."""
 
     NOT_UTF8 = "not UTF-8"
+    OUT_OF_RANGE = "a date or time beyond the years 1 to 9999"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.uri = str(self.root)
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError(f"{self.uri} is a file, not a folder: set store.uri to a folder.")
 
     def get(self, key: str) -> bytes:
         """See Store."""

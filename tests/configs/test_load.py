@@ -246,6 +246,12 @@ def test_invalid_yaml_names_the_file(tmp_path, text):
     assert "broken.yaml is not valid YAML" in sentence and "\n" not in sentence
 
 
+def test_a_section_that_comes_twice_is_refused(tmp_path):
+    (tmp_path / "job.yaml").write_text("corpus: {path: a}\nembed: {max_length: 64}\nembed: {precision: fp32}\n")
+    with pytest.raises(UserError, match=r"job\.yaml is not valid YAML: the key 'embed' comes twice .*line 1"):
+        load_config(tmp_path / "job.yaml")
+
+
 def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
     assert "binary.yaml is not valid YAML" in refused(tmp_path / "binary.yaml")

@@ -162,6 +162,35 @@ def test_a_setting_that_the_model_cannot_have_is_told_before_anything_runs(refus
     assert refused(*settings).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("index.kind=foo", "index.kind 'foo' is neither flat, ivf_flat, ivf_sq8, ivf_pq, auto nor a FAISS factory string"),
+        ("index={kind: ivf_pq, pq_bytes: 7}", "index.pq_bytes is 7, which does not divide the dimension 32: use 4 or 8"),
+        ("index={kind: ivf_flat, nlist: 500, train_rows: 100}", "The index wants 500 lists but only 100 vectors train it"),
+        ("index.seed=-1", "index.seed"),
+        ("evaluate.cuts=[]", "evaluate.cuts"),
+        ("corpus.path=", "corpus.path"),
+    ],
+)
+def test_what_would_fail_after_hours_of_embedding_is_told_before(refused, setting, sentence):
+    assert sentence in refused(setting)
+
+
+def test_a_store_that_is_a_file_is_named(refused, inputs):
+    assert f"{inputs}/corpus.parquet is a file, not a folder" in refused(f"store.uri={inputs}/corpus.parquet", command="status")
+
+
+def test_a_column_that_only_a_later_file_lacks_is_one_sentence_too(complaint, inputs, tmp_path, local_ray):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    rows = [{"_id": f"a{i}", "text": f"panda bear {i}"} for i in range(30)]
+    (folder / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "b.jsonl").write_text("\n".join(json.dumps({"id": row["_id"], "text": row["text"]}) for row in rows))
+    told = complaint(f"corpus={{path: {folder}, columns: {{metadata: []}}}}", "search.top_k=5", "queries.qrels=")[-1]
+    assert told.startswith(f"raytrieve: {folder}/b.jsonl has no column '_id'; it has: id, text.")
+
+
 def test_more_candidates_than_passages_are_told_with_the_most_there_can_be(refused):
     assert refused("search.top_k=61") == "search.top_k is 61 but the corpus has only 60 rows: lower top_k to 60."
 

@@ -223,11 +223,12 @@ def test_an_upsert_changes_what_it_names_and_a_snapshot_makes_the_files_the_trut
     known = texts["p00100"]
     upserts = [{"_id": "p00000", "text": known, "year": 1}, {"_id": "added", "text": known, "year": 2}]
     pq.write_table(pa.Table.from_pylist(upserts), tmp_path / "batch.parquet")
-    (tmp_path / "gone.txt").write_text("p00001\np00002\n\nunheard of\n")
+    (tmp_path / "gone.txt").write_text("\ufeffp00001\np00002\n\nunheard of\n")
     section = {"mode": "upsert", "deletions": str(tmp_path / "gone.txt")}
     batch = configured(inputs, store, reindex=section)
     batch = batch.model_copy(update={"corpus": batch.corpus.model_copy(update={"path": (str(tmp_path / "batch.parquet"),)})})
     done = reindex(batch)
+    assert done.counts["named"] == 2
     expected = {name: text for name, text in texts.items() if name not in ("p00001", "p00002")} | {"p00000": known, "added": known}
     assert live(store) == expected and done.tokens == 0 and done.recalled == 2
     assert reindex(batch).manifest.version == done.manifest.version, "the same again changes nothing"
@@ -242,6 +243,9 @@ def test_an_upsert_that_brings_what_it_deletes_is_refused(inputs, corpus, store,
     batch = configured(inputs, store, reindex={"mode": "upsert", "deletions": str(tmp_path / "gone.txt")})
     batch = batch.model_copy(update={"corpus": batch.corpus.model_copy(update={"path": (str(tmp_path / "batch.parquet"),)})})
     before = live(store)
+    (tmp_path / "latin.txt").write_bytes(b"p\xe9\n")
+    with pytest.raises(UserError, match=r"latin\.txt is not UTF-8 \(byte 1\)"):
+        reindex(configured(inputs, store, reindex={"mode": "upsert", "deletions": str(tmp_path / "latin.txt")}))
     with pytest.raises(UserError, match=r"p00003 of .*gone\.txt stand in the files to upsert too"):
         reindex(batch)
     assert live(store) == before

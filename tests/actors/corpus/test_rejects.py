@@ -9,6 +9,7 @@ import pytest
 
 from actors.corpus.rejects import decode_rejects, encode_rejects
 from actors.corpus.schema import Reject
+from configs.errors import UserError
 
 GOOD = b'{"_id": "good", "text": "fine"}\n'
 
@@ -66,9 +67,15 @@ def test_a_bad_csv_record_is_rejected_with_its_reason(write, read, record, reaso
     assert unit.table["id"].to_pylist() == ["0", "2"] and unit.rows_read == 3
 
 
-def test_a_quote_that_is_never_closed_is_rejected(write, read):
-    (unit,) = read(write("a.csv", b'_id,text\n0,x\n1,"open\n2,y\n'))
-    assert [(reject.row, reject.reason) for reject in unit.rejects] == [(1, "not CSV: unexpected end of data")]
+def test_a_quote_that_is_never_closed_breaks_the_file(write, read):
+    path = write("a.csv", b'_id,text\n0,x\n1,"open\n2,y\n')
+    with pytest.raises(UserError, match=r"a\.csv breaks at row 1: a quote is opened in that record and never closed"):
+        read(path)
+    (unit,) = read(path, broken_files="reject")
+    assert unit.table["id"].to_pylist() == ["0"]
+    assert [reject.reason for reject in unit.rejects] == [
+        "file breaks at row 1 (at least 1 rows given up): a quote is opened in that record and never closed"
+    ]
 
 
 def test_bad_bytes_in_parquet_cost_one_row(write, read):
@@ -114,3 +121,21 @@ def test_rejects_survive_as_ordered_json_lines():
     assert decode_rejects(data) == [rejects[2], rejects[1], rejects[0]]
     assert encode_rejects(reversed(rejects)) == data
     assert encode_rejects([]) == b"" and decode_rejects(b"") == []
+
+
+def test_a_date_that_python_does_not_know_costs_one_row(write, read):
+    days = pa.array([0, 2**30, 1], pa.int32()).cast(pa.date32())
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"_id": ["0", "1", "2"], "text": ["x", "y", "z"], "day": days}), sink)
+    (unit,) = read(write("a.parquet", sink.getvalue()), columns={"metadata": ["day"]})
+    assert [(reject.row, reject.reason) for reject in unit.rejects] == [(1, "a date or time beyond the years 1 to 9999")]
+    assert unit.table["id"].to_pylist() == ["0", "2"]
+
+
+@pytest.mark.parametrize(("columns", "near"), [({"title": "titel"}, "title"), ({"metadata": ["yaer"]}, "year")])
+def test_a_slip_of_the_pen_in_an_optional_column_of_json_lines_is_told(write, read, columns, near):
+    path = write("a.jsonl", b'{"_id": "0", "title": "t", "text": "x", "year": 1}\n')
+    with pytest.raises(UserError, match=rf"Nearest: .*{near}"):
+        read(path, columns=columns)
+    (unit,) = read(path, columns={"title": "heading", "metadata": ["author"]})
+    assert unit.table.num_rows == 1
