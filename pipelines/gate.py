@@ -14,12 +14,13 @@ from actors.storage.commits import CommitRecord
 from actors.storage.manifests import Manifest
 from actors.storage.verified import read_verified
 from configs.schema import SearchConfig
+from pipelines.asking import prepare
 from pipelines.embed import Embedding
 from pipelines.evaluate import judged_ids
 from pipelines.index import mean_detail
 from pipelines.job import Job
 from pipelines.judgements import load_judgements
-from pipelines.rank import prepare, search
+from pipelines.rank import search
 from pipelines.searchers import what_is_missing
 
 _NDCG, _RECALL = "ndcg_at_10", "recall_at_100"

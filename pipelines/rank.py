@@ -4,16 +4,12 @@ All pools work at the same time. `search` ends the stream at the candidates; `re
 through, from the candidates where a unit has some.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from actors.candidates import CandidateReader, CandidateWriter
-from actors.loading import RerankerSpec, examples_of
-from actors.models.checkpoint import ENCODER_KINDS, CheckpointInfo, choose_reranker_kind
-from actors.models.text_tokenizer import TextTokenizer
 from actors.opening import PassageSource
 from actors.pairer import Pairer
 from actors.ranker import Ranker, Reorder
@@ -23,121 +19,15 @@ from actors.retrieval import AskAll
 from actors.rollup import RollUp
 from actors.searcher import Search
 from actors.storage.commits import CommitRecord, committed_units, read_commits
-from actors.storage.fingerprints import fingerprint, semantic_fields
-from actors.storage.manifests import Manifest
+from actors.storage.fingerprints import fingerprint
 from configs.errors import UserError
-from configs.schema import QueriesConfig, RerankConfig, SearchConfig
-from pipelines.cluster import resolve_precision
-from pipelines.embed import (
-    Embedding,
-    check_rejects,
-    embedding_operator,
-    encoder_spec,
-    finish,
-    reading_operator,
-    tokenizing_operator,
-    writing_operator,
-)
+from pipelines.asking import Asking, judged
+from pipelines.embed import check_rejects, embedding_operator, encoder_spec, finish, reading_operator, tokenizing_operator, writing_operator
 from pipelines.job import Job
-from pipelines.judgements import load_judgements
 from pipelines.operators import Operator
-from pipelines.planning import plan_input, read_items
-from pipelines.preflight import check_reranker
+from pipelines.planning import read_items
 from pipelines.searchers import fits_in_memory, resident_searchers, sweep
 from pipelines.stream import Item, Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """The queries of a run against one version: the plan, and the identities of its candidates and rankings."""
-
-    job: Job
-    manifest: Manifest
-    embedding: Embedding
-    queries: QueriesConfig
-    specs: tuple[RerankerSpec, ...]
-    units: tuple[Any, ...]
-    candidates: str
-    rankings: str
-
-    @property
-    def candidate_items(self) -> list[Item]:
-        """The query units, named as candidates."""
-        return read_items(self.units, self.candidates)
-
-    @property
-    def ranking_names(self) -> list[str]:
-        """The units' names as rankings, in query order."""
-        return [fingerprint([self.rankings, unit.unit_id]) for unit in self.units]
-
-    @property
-    def candidate_names(self) -> list[str]:
-        """The units' names as candidates, in query order."""
-        return [fingerprint([self.candidates, unit.unit_id]) for unit in self.units]
-
-
-def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
-    """Plan the queries and check that they, the version and the models go together."""
-    config = job.config
-    if config.queries is None:
-        raise UserError("The config has no queries: set queries.path (and queries.qrels where judgements exist).")
-    if manifest.embedding["fingerprint"] != embedding.fingerprint:
-        raise UserError(
-            f"Version {manifest.version} was embedded with other settings ({_difference(manifest.embedding, embedding.facts)}): "
-            "run `raytrieve embed` and `raytrieve index` with this config first."
-        )
-    if config.search.top_k > manifest.rows:
-        raise UserError(
-            f"search.top_k is {config.search.top_k} but the index holds only {manifest.rows} passages: lower top_k to {manifest.rows}."
-        )
-    specs = tuple(reranker_spec(job, manifest, reranker) for reranker in config.rerankers)
-    units = plan_input(config.queries, config.s3, "queries", config.queries.unit_rows, job.store)
-    examples = examples_of(config.embed) or ()
-    encoder = [embedding.fingerprint, encoder_spec(job, config.search.workers).tokenizer().query_instruction, *examples]
-    only = config.queries.only_judged and sorted(_judged(job))
-    candidates = fingerprint([manifest.content, encoder, config.search.top_k, only, *_beyond_dense(config.search)])
-    reranking = [
-        [spec.weights, spec.precision, spec.kind, spec.uses_stored_vectors, *_instructions(spec), semantic_fields(spec.config)]
-        for spec in specs
-    ]
-    rankings = fingerprint([candidates, reranking, *(["documents"] if config.search.roll_up else [])])
-    return Asking(job, manifest, embedding, config.queries, specs, tuple(units), candidates, rankings)
-
-
-def _instructions(spec: RerankerSpec) -> list[str]:
-    """Those of an encoder that reranks: they may come from files, or from a folder's name, which its digest does not know."""
-    tokenizer = spec.tokenizer() if spec.kind in ENCODER_KINDS else None
-    return [tokenizer.query_instruction, tokenizer.passage_instruction] if isinstance(tokenizer, TextTokenizer) else []
-
-
-def _beyond_dense(search: SearchConfig) -> list[object]:
-    """What of the retrievers changes candidates; nothing for the vectors alone."""
-    fields = {name: value for name, value in semantic_fields(search).items() if name not in ("top_k", "workers", "roll_up")}
-    return [fields] if fields else []
-
-
-def _judged(job: Job) -> frozenset[str]:
-    return frozenset(load_judgements(job.config) or ())
-
-
-def reranker_spec(job: Job, manifest: Manifest, config: RerankConfig) -> RerankerSpec:
-    """The reranker as workers open it."""
-    info = check_reranker(config, job.config.s3)
-    kind = choose_reranker_kind(info, config.kind)
-    precision = resolve_precision(config.precision, config.device, job.cluster)
-    spec = RerankerSpec(config, precision, job.config.s3, kind, False, job.device(config), job.threads(config, config.workers))
-    return replace(spec, uses_stored_vectors=stored_vectors_fit(spec, info, manifest.embedding))
-
-
-def stored_vectors_fit(spec: RerankerSpec, info: CheckpointInfo, facts: Mapping[str, Any]) -> bool:
-    """Whether the index keeps the very token vectors that this reranker would compute."""
-    if spec.kind != "late_interaction" or not facts["store_token_vectors"]:
-        return False
-    tokenizer = spec.tokenizer()
-    assert isinstance(tokenizer, TextTokenizer)
-    names = ("weights", "precision", "dimension", "normalize", "max_length", "passage_instruction")
-    ours = (spec.weights, spec.precision, info.hidden_size, True, tokenizer.max_length, tokenizer.passage_instruction)
-    return ours == tuple(facts[name] for name in names)
 
 
 def search(asking: Asking) -> list[CommitRecord]:
@@ -200,7 +90,7 @@ def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
     if set(names) <= committed_units(job.store, folder):
         return []
     place = job.place(folder)
-    only = _judged(job) if asking.queries.only_judged else None
+    only = judged(job) if asking.queries.only_judged else None
     read = reading_operator(asking.queries, job, "queries", place, only)
     if fits_in_memory(job, asking.manifest):
         embedding = _embedding_operators(job, place)
@@ -224,7 +114,7 @@ def _embedding_operators(job: Job, place: Workplace) -> list[Operator]:
 def _swept(asking: Asking, names: list[str]) -> AskAll:
     job = asking.job
     place, identity = job.place(f"{job.folder}/query_vectors"), f"vectors of {asking.candidates}"
-    only = _judged(job) if asking.queries.only_judged else None
+    only = judged(job) if asking.queries.only_judged else None
     operators = [
         reading_operator(asking.queries, job, "queries", place, only),
         *_embedding_operators(job, place),
@@ -264,8 +154,3 @@ def _checked(asking: Asking, records: list[CommitRecord]) -> list[CommitRecord]:
     if not sum(record.counts["rows"] for record in records):
         raise UserError(f"There is no query to run in {', '.join(asking.queries.path)}: every row was rejected, or none of them is judged.")
     return records
-
-
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    fields = [f"{name} {there.get(name)!r} there, {value!r} here" for name, value in here.items() if there.get(name) != value]
-    return "; ".join(fields[:3]) or "another schema"

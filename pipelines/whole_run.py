@@ -9,12 +9,13 @@ from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.manifests import Manifest, newest_number, newest_version, read_version, require_files
 from configs.errors import UserError
 from configs.schema import Config
+from pipelines.asking import Asking, prepare
 from pipelines.embed import Embedding, describe_embedding, embed, plan_corpus
 from pipelines.evaluate import check_judgements, evaluate_run, read_results
 from pipelines.index import build_index
 from pipelines.job import Job, open_job
 from pipelines.progress import Display
-from pipelines.rank import Asking, prepare, rerank, search
+from pipelines.rank import rerank, search
 from pipelines.reindex import follow
 from pipelines.report import Report, make_report
 

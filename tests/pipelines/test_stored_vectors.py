@@ -10,8 +10,8 @@ from actors.loading import RerankerSpec
 from actors.models.checkpoint import read_description
 from actors.models.text_tokenizer import TextTokenizer
 from configs.schema import CorpusConfig, RerankConfig, S3Config
+from pipelines.asking import stored_vectors_fit
 from pipelines.estimates import token_vector_bytes
-from pipelines.rank import stored_vectors_fit
 from tests.jobs import CHECKPOINTS
 
 MODEL = CHECKPOINTS / "tiny-bge-en"
