@@ -43,11 +43,13 @@ class Reranker:
         tokens = TokenBatch.from_arrow(queries["input_ids"], 0)
         scores, layers = self._scores(tokens, unique, pairs)
         column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores, pa.float32()))
+        read, before = self._tokens_read(tokens, unique, pairs), header["counts"]
         work = {"pairs": len(pairs), "rerank_seconds": time.perf_counter() - started}
+        work |= {name: before.get(name, 0) + read for name in ("tokens", "padded_tokens")}  # packed: none of ours is padding
         kept = queries.drop_columns(["input_ids"]).append_column("rerank_scores", column)
         if layers is not None:
             kept = kept.append_column("rerank_layers", pa.ListArray.from_arrays(pa.array(offsets), pa.array(layers, pa.int32())))
-        out = Parcel({**header, "counts": {**header["counts"], **work}}, {"passages": kept, "unique": unique.select(["metadata"])})
+        out = Parcel({**header, "counts": {**before, **work}}, {"passages": kept, "unique": unique.select(["metadata"])})
         return out.pack()
 
     def _scores(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -61,6 +63,17 @@ class Reranker:
 
         left = score_with_exits(self._model, queries, passages, pairs, self._exits, self._normalize)
         return left.scores, left.layers
+
+    def _tokens_read(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> int:
+        """Tokens that go through the reranker: of whole pairs, or of each text once where it encodes them apart. Exits spare layers."""
+        if self._stored:
+            return int(queries.lengths.sum())
+        lengths = TokenBatch.from_arrow(unique["input_ids"], 0).lengths
+        tokenizer = getattr(self._model, "pair_tokenizer", None)
+        if tokenizer is None:
+            return int(queries.lengths.sum() + lengths.sum())
+        asked = queries.lengths[pairs[:, 0]]
+        return int((asked + tokenizer.kept(asked, lengths[pairs[:, 1]]) + tokenizer.special_tokens).sum())
 
     def _late(self, model: "LateInteraction", queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
         query_vectors = model.token_vectors(queries)

@@ -67,6 +67,8 @@ def test_the_report_holds_the_measures_before_and_after_and_is_stored(finished):
     names = [stage["name"] for stage in stored["stages"]]
     assert names == ["embed", "train", "index", "search and rerank"]
     assert stored["stages"][0]["rows"] == 600 and stored["stages"][0]["tokens"] > 0
+    # The queries' vectors, and 24 x 20 pairs of 4 tokens at least, with 4 special ones.
+    assert stored["stages"][-1]["tokens"] > 24 * 20 * 8
 
 
 def test_running_again_computes_nothing_and_gives_the_same_report(finished):
