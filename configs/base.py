@@ -1,6 +1,7 @@
 """What every config section is built of: frozen pydantic models whose fields say unit and reason; where the store and the workers are.
 
-Fields marked `execution` change how fast a result is reached and never the result: fingerprints leave them out.
+Fields marked `execution` change how fast a result is reached, or what is told of it, and never vectors, indexes or rankings:
+fingerprints leave them out.
 """
 
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 
 def execution(default: Any, **constraints: Any) -> Any:
-    """A field that changes speed or display only, and therefore no fingerprint."""
+    """A field that changes neither vectors nor indexes nor rankings, and therefore no fingerprint."""
     return Field(default=default, json_schema_extra={"execution": True}, **constraints)
 
 
@@ -62,7 +63,7 @@ class PoolConfig(Section):
     cpus: float = execution(1.0, gt=0)
     """Logical CPUs that one actor reserves in Ray."""
     threads: int = execution(0, ge=0)
-    """Torch threads of one actor on CPU; 0 takes all cores of the node, divided by the pool's size."""
+    """Torch threads of one actor on CPU; 0 takes the driver's cores divided by max_size."""
     memory_gb: float = execution(0.0, ge=0)
     """Heap memory that one actor reserves in Ray, in GB; 0 reserves none."""
 

@@ -24,19 +24,7 @@ _SECRET = re.compile(r"(secret|password|passwd|token|access_?key|credential)", r
 _HARMLESS = re.compile(r"batch_token|tokeni[sz]er|token_vector|max_token|^tokens$", re.IGNORECASE)
 
 # No bucket has a colon, no endpoint an @. A secret may hold a slash, which would end the part where URLs have it.
-_CREDENTIALS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://[^/]*@|https?://.*@|s3://[^/]*:|s3://.*\?)", re.IGNORECASE)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that comes twice, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See the class."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1 and key != "<<"), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} comes twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+_CREDENTIALS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://[^/]*@|https?://.*[@?]|s3://[^/]*:|s3://.*\?)", re.IGNORECASE)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Config:
@@ -77,7 +65,9 @@ def _read(file: Path, environ: Mapping[str, str], seen: tuple[Path, ...]) -> dic
     if file.resolve() in seen:
         raise UserError(f"{file} extends itself: {' -> '.join(p.name for p in (*seen, file))}.")
     try:
-        data = yaml.load(file.read_text("utf-8"), _StrictLoader) or {}  # noqa: S506 - a SafeLoader
+        text = file.read_text("utf-8")
+        _refuse_twins(yaml.compose(text, yaml.SafeLoader), set())
+        data = yaml.safe_load(text) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
@@ -86,6 +76,22 @@ def _read(file: Path, environ: Mapping[str, str], seen: tuple[Path, ...]) -> dic
     for parent in _parents(data.pop("extends", None), file):
         merged = _merge(merged, _read(parent, environ, (*seen, file.resolve())))
     return _merge(merged, _fill(data, environ, str(file)))
+
+
+def _refuse_twins(node: yaml.Node | None, seen: set[int]) -> None:
+    """Raise YAMLError on a key that comes twice, of which YAML would keep the last. Anchors that are used again are looked at once."""
+    if node is None or id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))
+    pairs = node.value if isinstance(node, yaml.MappingNode) else [(item, item) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        keys = [key for key, _ in pairs if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        named = [(key.tag, key.value) for key in keys]
+        twice = next((key for number, key in enumerate(keys) if named[number] in named[:number]), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"the key {twice.value!r} comes twice, again in line {twice.start_mark.line + 1}")
+    for _, inner in pairs:
+        _refuse_twins(inner, seen)
 
 
 def _parents(names: Any, file: Path) -> list[Path]:

@@ -33,7 +33,7 @@ class EncoderConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = execution("auto")
     """auto takes the GPU that Ray assigned to the actor, else the CPU."""
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
-    """auto goes by the checkpoint's 1_Pooling/config.json, else cls, the BGE rule."""
+    """auto goes by the checkpoint's 1_Pooling/config.json, else by its name's family, else last for decoders and cls, the BGE rule."""
     normalize: bool | None = None
     """Vectors of length 1, so that the inner product is the cosine; none goes by the checkpoint's modules.json, and is yes without one."""
     max_length: int | None = Field(default=None, ge=8)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import typer
 
+from configs.errors import UserError
 from pipelines.commands import models, stages, upkeep, versions
 from pipelines.termination import ending_on_sigterm
 
@@ -54,11 +55,11 @@ def guarded(command: Callable[[], object]) -> int:
 
 
 def _known(error: BaseException) -> str | None:
-    from pipelines.failures import chain, user_error
+    from pipelines.failures import chain, wraps
 
-    if mendable := user_error(error):
-        return str(mendable)
     for link in chain(error):
+        if isinstance(link, UserError) and not wraps(link):
+            return str(link)
         if (isinstance(link, OSError) and link.errno == errno.ENOSPC) or "No space left on device" in str(link):
             where = f" while writing {link.filename}" if isinstance(link, OSError) and link.filename else ""
             return (

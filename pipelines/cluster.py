@@ -63,7 +63,10 @@ def _connect(config: RayConfig, address: str | None) -> None:
 
 
 def _start(**options: Any) -> None:
-    """A private Ray. Its 2.60 gives a node 30 s to come up, which a busy machine may not manage: it gets more tries."""
+    """A private Ray. Its 2.60 gives a node 30 s to come up, which a busy machine may not manage: it gets more tries.
+
+    What a try had started ends with this process, as all of a private Ray does.
+    """
     for left in reversed(range(_STARTS)):
         try:
             ray.init("local", **options)

@@ -18,7 +18,12 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         waiting.extend(e for e in inner if isinstance(e, BaseException))
 
 
+def wraps(link: BaseException) -> bool:
+    """Whether an error stands for another, as Ray's do for a worker's."""
+    return isinstance(getattr(link, "cause", None), BaseException)
+
+
 def user_error(error: BaseException) -> UserError | None:
     """The first of them that the user can mend. What Ray makes of a worker's is one too, but its text is a traceback: it comes last."""
     found = [link for link in chain(error) if isinstance(link, UserError)]
-    return min(found, key=lambda link: isinstance(getattr(link, "cause", None), BaseException), default=None)
+    return min(found, key=wraps, default=None)

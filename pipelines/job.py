@@ -9,7 +9,7 @@ from actors.reader import Workplace
 from actors.storage.fingerprints import fingerprint, semantic_fields
 from actors.storage.objects import Store, open_store, probe
 from configs.load import dump_config
-from configs.schema import Config, EncoderConfig, PoolConfig
+from configs.schema import Config, EncoderConfig, EvaluateConfig, PoolConfig
 from pipelines.cluster import Cluster, connected, on_gpu, pool_threads
 from pipelines.events import EventLog
 from pipelines.failures import user_error
@@ -19,7 +19,9 @@ from pipelines.progress import Display
 
 def run_name(config: Config) -> str:
     """The run's folder name: the label and what identifies the settings, so the same command finds its own work again."""
-    return f"{config.name}-{fingerprint(semantic_fields(config), 8)}"
+    # As when the fields of evaluate still counted: what earlier versions of this code committed is found.
+    identity = {**semantic_fields(config), "evaluate": EvaluateConfig().model_dump(mode="json")}
+    return f"{config.name}-{fingerprint(identity, 8)}"
 
 
 @dataclass(frozen=True, slots=True)

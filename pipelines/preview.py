@@ -17,6 +17,7 @@ from pipelines.preflight import check_encoder
 from pipelines.progress import Display
 from pipelines.reembedding import count_tokens, once_and_again, plan_intake
 from pipelines.replanning import find_changes
+from pipelines.safeguards import check_changes
 
 
 def preview(config: Config, display: Display | None = None) -> list[str]:
@@ -40,6 +41,7 @@ def _whole(job: Job, newest: Manifest | None) -> Iterator[str]:
 
 def _delta(job: Job, embedding: Embedding, newest: Manifest) -> Iterator[str]:
     changes = find_changes(job, newest)
+    check_changes(job.config, changes)
     yield f"The corpus as it is now against version {newest.version}:"
     yield from count_lines(changes.summary)
     yield f"{_megabytes(changes.read)} of input read."

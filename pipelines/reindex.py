@@ -25,7 +25,7 @@ from pipelines.outcome import Outcome
 from pipelines.progress import Display
 from pipelines.reembedding import take_in
 from pipelines.replanning import find_changes, same_input
-from pipelines.safeguards import check_lost_share
+from pipelines.safeguards import check_changes, check_lost_share
 
 
 def reindex(config: Config, display: Display | None = None) -> Outcome:
@@ -59,11 +59,13 @@ def _attempt(job: Job, embedding: Embedding, newest: Manifest | None, tried: lis
     if same_input(job, newest) and same_index(job, newest):
         return Outcome(newest, newest.version)
     changes = find_changes(job, newest)
+    _keep_rejects(job, changes)  # before the checks, whose sentences speak of them
+    check_changes(job.config, changes)
     _refuse_overlap(job, tried, changes)
     taken = take_in(job, embedding, changes)
-    changes.rejects += taken.killers
-    if changes.rejects:
-        job.store.put(f"{job.folder}/rejects-corpus.jsonl", encode_rejects(changes.rejects))
+    if taken.killers:
+        changes.rejects += taken.killers
+        _keep_rejects(job, changes)
     delta = draft_delta(job, embedding, changes, taken.records)
     if not delta.draft.rows:
         raise UserError("Nothing would be left in the index: every passage was rejected when it was embedded. See the rejects files.")
@@ -72,6 +74,11 @@ def _attempt(job: Job, embedding: Embedding, newest: Manifest | None, tried: lis
     _refuse_worse(job, outcome)
     write_catalogue(job, changes, delta.draft)
     return _publish(job, outcome, verdict.after if verdict else newest.quality)
+
+
+def _keep_rejects(job: Job, changes: Changes) -> None:
+    if changes.rejects:
+        job.store.put(f"{job.folder}/rejects-corpus.jsonl", encode_rejects(changes.rejects))
 
 
 def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Outcome:

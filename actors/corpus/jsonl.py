@@ -127,5 +127,5 @@ class _KeyProbe:
     def check(self) -> None:
         for field, name in self._mapping.settings():
             absent = self._objects and name not in self._keys
-            if absent and (field in ("id", "text") or self._mapping.nearest(name, self._keys)):
+            if absent and (field in ("id", "text") or self._mapping.misspelt(field, name, self._keys)):
                 raise self._mapping.missing(field, name, self._keys)

@@ -21,6 +21,8 @@ class ColumnMapping:
     text: str
     title: str | None
     metadata: tuple[str, ...]
+    title_implied: bool = False
+    """BEIR data have their title in "title", if they have any: nobody asked for it."""
 
     def settings(self) -> list[tuple[str, str]]:
         """(config field, column name) of every mapped column, in the order they are checked."""
@@ -35,10 +37,11 @@ class ColumnMapping:
             if list(present).count(name) > 1:
                 raise UserError(f"{self.uri} has the column '{name}' twice: rename one, or set {self.role}.columns.{field} to another.")
 
-    def nearest(self, name: str, present: Iterable[str]) -> list[str]:
-        """Columns that are mapped to nothing and have nearly this name."""
+    def misspelt(self, field: str, name: str, present: Iterable[str]) -> bool:
+        """Whether an absent, optional column is there under nearly its name, mapped to nothing else."""
         mapped = {column for _, column in self.settings()}
-        return difflib.get_close_matches(name, [column for column in present if column not in mapped], cutoff=0.6)
+        asked = field != "title" or not self.title_implied
+        return asked and bool(difflib.get_close_matches(name, [column for column in present if column not in mapped], cutoff=0.8))
 
     def missing(self, field: str, name: str, present: Iterable[str]) -> UserError:
         """The sentence for a column that the file lacks."""
@@ -68,4 +71,4 @@ def resolve_mapping(spec: InputConfig, file: SourceFile, role: str) -> ColumnMap
     """The mapping for `file`. BEIR data always has its title in "title", so that is read unless another is named."""
     columns = spec.columns
     title = columns.title if columns.title is not None else ("title" if file.beir else None)
-    return ColumnMapping(file.uri, role, columns.id, columns.text, title, columns.metadata)
+    return ColumnMapping(file.uri, role, columns.id, columns.text, title, columns.metadata, columns.title is None)

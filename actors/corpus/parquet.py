@@ -210,4 +210,4 @@ def _python_value(value: pa.Scalar) -> Any:
     except UnicodeDecodeError:
         return Unreadable.NOT_UTF8
     except (ValueError, OverflowError):
-        return Unreadable.OUT_OF_RANGE
+        return Unreadable.NO_VALUE

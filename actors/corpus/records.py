@@ -10,7 +10,7 @@ class Unreadable(Enum):
     """Stands for a value that has no Python value: why the row can not be taken."""
 
     NOT_UTF8 = "not UTF-8"
-    OUT_OF_RANGE = "a date or time beyond the years 1 to 9999"
+    NO_VALUE = "a date or time beyond the years 1 to 9999, or in an unknown time zone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ def _by_faiss(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.nda
     """As `scan`. So many rows more are fetched as are gone, and these left out."""
     wanted = min(len(vectors), count + len(gone))
     found_scores, found = faiss.knn(np.ascontiguousarray(queries), vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
-    if len(gone):
-        lost = np.isin(found, gone)
+    lost = np.isin(found, gone) | (found < 0)
+    if lost.any():
         found_scores, found = np.where(lost, np.float32(-np.inf), found_scores), np.where(lost, -1, found)
         order = np.argsort(lost, axis=1, kind="stable")
         found_scores, found = np.take_along_axis(found_scores, order, axis=1), np.take_along_axis(found, order, axis=1)

@@ -14,7 +14,16 @@ from actors.models.few_shot import FewShotQueries, takes_examples
 from actors.models.instructions import effective_instructions
 from actors.models.json_files import optional_json
 from actors.models.special_tokens import end_texts
-from actors.models.tokenizing import PairLimits, check_max_length, check_texts, open_tokenizer, special_ids, tokenize, truncation_side
+from actors.models.tokenizing import (
+    PairLimits,
+    check_max_length,
+    check_texts,
+    open_tokenizer,
+    overruled,
+    special_ids,
+    tokenize,
+    truncation_side,
+)
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -25,9 +34,9 @@ class TextTokenizer:
     """Whole texts, special tokens included, cut to max_length tokens: at the tail, or where the checkpoint's truncation_side says.
 
     `max_length`, `query_max_length`: tokens with specials; none takes the checkpoint's limit, or max_length for queries.
-    Instructions and `task`: as effective_instructions takes them; the attributes are what it gives. `examples`: of the task, for
-    models that read them before each query (few_shot.py). Calls change nothing in the object, so threads may share it. Raises
-    UserError on a length that the model has no positions for, and on examples for a model that takes none.
+    Instructions and `task`: as effective_instructions takes them; the attributes are what it gives. `overruled`: see there.
+    `examples`: of the task, for models that read them before each query (few_shot.py). Calls change nothing in the object, so threads
+    may share it. Raises UserError on a length that the model has no positions for, and on examples for a model that takes none.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own
@@ -45,7 +54,7 @@ class TextTokenizer:
         self.query_max_length = query_max_length or self.max_length
         instructions = effective_instructions(info, query_instruction, passage_instruction, task)
         self.query_instruction, self.passage_instruction = instructions
-        self._lowercase = info.sentence.lowercase
+        self.overruled = overruled(info)
         self._passages = _truncating(info, self.max_length)
         self.unweighted_ids = special_ids(folder, self._passages)
         same = self.query_max_length == self.max_length
@@ -58,21 +67,14 @@ class TextTokenizer:
 
     def queries(self, texts: Sequence[str]) -> TokenBatch:
         """Ids of queries, the query instruction put before each, and the examples before all that."""
-        instructed = self._instructed(self.query_instruction, texts)
+        instructed = _instructed(self.query_instruction, texts)
         if self._few_shot is not None:
             return self._few_shot(instructed)
         return tokenize(self._queries, instructed, True, self.query_max_length)
 
     def passages(self, texts: Sequence[str]) -> TokenBatch:
         """Ids of passages, the passage instruction put before each."""
-        return tokenize(self._passages, self._instructed(self.passage_instruction, texts), True, self.max_length)
-
-    def _instructed(self, instruction: str, texts: Sequence[str]) -> Sequence[str]:
-        check_texts(texts)
-        if instruction:
-            before, _, after = instruction.partition("{}")
-            texts = [f"{before}{text}{after}" for text in texts]
-        return [text.lower() for text in texts] if self._lowercase else texts
+        return tokenize(self._passages, _instructed(self.passage_instruction, texts), True, self.max_length)
 
 
 def _truncating(info: CheckpointInfo, max_length: int) -> Tokenizer:
@@ -90,6 +92,14 @@ def _own_max_length(folder: Path, info: CheckpointInfo) -> int:
         return min(info.sentence.max_length, info.max_positions)
     stated = optional_json(folder / "tokenizer_config.json").get("model_max_length")
     return min(int(stated), info.max_positions) if stated else info.max_positions
+
+
+def _instructed(instruction: str, texts: Sequence[str]) -> Sequence[str]:
+    check_texts(texts)
+    if not instruction:
+        return texts
+    before, _, after = instruction.partition("{}")
+    return [f"{before}{text}{after}" for text in texts]
 
 
 class PairTokenizer:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
-from tokenizers.normalizers import BertNormalizer
+from tokenizers.normalizers import BertNormalizer, Lowercase
+from tokenizers.normalizers import Sequence as Sequence_
 
 from actors.models.description import CheckpointInfo
 from actors.models.json_files import optional_json
@@ -41,12 +42,26 @@ def open_tokenizer(info: CheckpointInfo) -> Tokenizer:
 def _settle_normalizer(tokenizer: Tokenizer, info: CheckpointInfo) -> None:
     """Let tokenizer_config.json (or its class' defaults) overrule tokenizer.json, as the BERT tokenizers of transformers do."""
     config, normalizer = optional_json(info.folder / "tokenizer_config.json"), tokenizer.normalizer
+    if info.sentence.lowercase:
+        tokenizer.normalizer = Sequence_([Lowercase(), *([normalizer] if normalizer else [])])
     name = config.get("tokenizer_class") or ("BertTokenizer" if info.model_type in ("bert", "distilbert") else "")
     if isinstance(normalizer, BertNormalizer) and name.removesuffix("Fast") in ("BertTokenizer", "DistilBertTokenizer"):
         normalizer.lowercase = config.get("do_lower_case", True)
         normalizer.strip_accents = config.get("strip_accents")
         normalizer.handle_chinese_chars = config.get("tokenize_chinese_chars", True)
-        tokenizer.normalizer = normalizer
+        tokenizer.normalizer = Sequence_([Lowercase(), normalizer]) if info.sentence.lowercase else normalizer
+
+
+def overruled(info: CheckpointInfo) -> list[str]:
+    """What other files make of tokenizer.json, in words; mostly nothing. For fingerprints: ids were once made by tokenizer.json alone."""
+    words = [f"cut {truncation_side(info)}"] if truncation_side(info) != "right" else []
+    file = info.folder / "tokenizer.json"
+    if file.is_file() and (info.sentence.lowercase or info.model_type in ("bert", "distilbert")):
+        tokenizer = Tokenizer.from_file(str(file))
+        before = str(tokenizer.normalizer)
+        _settle_normalizer(tokenizer, info)
+        words += [str(tokenizer.normalizer)] if str(tokenizer.normalizer) != before else []
+    return words
 
 
 def truncation_side(info: CheckpointInfo) -> str:

@@ -41,7 +41,7 @@ class Manifest:
     created: float
     nonce: str
     action: str = "index"
-    """What made it: index (the whole corpus at once), reindex (from its parent), or rollback."""
+    """What made it: index (the whole corpus at once) or reindex (from its parent); a rollback keeps that of the version it equals."""
     sources: DataFile | None = None
     """The input files it was made from (see actors.catalogue.sources); none in versions that do not remember them."""
     quality: dict[str, float] = field(default_factory=dict)

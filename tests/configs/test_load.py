@@ -248,7 +248,7 @@ def test_invalid_yaml_names_the_file(tmp_path, text):
 
 def test_a_section_that_comes_twice_is_refused(tmp_path):
     (tmp_path / "job.yaml").write_text("corpus: {path: a}\nembed: {max_length: 64}\nembed: {precision: fp32}\n")
-    with pytest.raises(UserError, match=r"job\.yaml is not valid YAML: the key 'embed' comes twice .*line 1"):
+    with pytest.raises(UserError, match=r"job\.yaml is not valid YAML: the key 'embed' comes twice, again in line 3"):
         load_config(tmp_path / "job.yaml")
 
 

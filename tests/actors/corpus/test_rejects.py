@@ -128,14 +128,15 @@ def test_a_date_that_python_does_not_know_costs_one_row(write, read):
     sink = io.BytesIO()
     pq.write_table(pa.table({"_id": ["0", "1", "2"], "text": ["x", "y", "z"], "day": days}), sink)
     (unit,) = read(write("a.parquet", sink.getvalue()), columns={"metadata": ["day"]})
-    assert [(reject.row, reject.reason) for reject in unit.rejects] == [(1, "a date or time beyond the years 1 to 9999")]
+    (reject,) = unit.rejects
+    assert reject.row == 1 and reject.reason.startswith("a date or time beyond the years 1 to 9999")
     assert unit.table["id"].to_pylist() == ["0", "2"]
 
 
-@pytest.mark.parametrize(("columns", "near"), [({"title": "titel"}, "title"), ({"metadata": ["yaer"]}, "year")])
+@pytest.mark.parametrize(("columns", "near"), [({"title": "titel"}, "title"), ({"metadata": ["yearr"]}, "year")])
 def test_a_slip_of_the_pen_in_an_optional_column_of_json_lines_is_told(write, read, columns, near):
     path = write("a.jsonl", b'{"_id": "0", "title": "t", "text": "x", "year": 1}\n')
     with pytest.raises(UserError, match=rf"Nearest: .*{near}"):
         read(path, columns=columns)
-    (unit,) = read(path, columns={"title": "heading", "metadata": ["author"]})
+    (unit,) = read(path, columns={"title": "heading", "metadata": ["author", "updated"]})
     assert unit.table.num_rows == 1

@@ -48,6 +48,7 @@ def test_bert_tokenizers_follow_their_config_where_tokenizer_json_says_otherwise
         del config["do_lower_case"]
         (model / "tokenizer_config.json").write_text(json.dumps(config))
     assert ids(model) == AutoTokenizer.from_pretrained(model)(TEXTS)["input_ids"]
+    assert bool(TextTokenizer(model).overruled) == ((lower, accents, chinese) not in ((True, None, True), ("absent", None, True)))
 
 
 def test_texts_are_lowered_where_the_sentence_transformers_files_ask_for_it(copy):
@@ -55,7 +56,7 @@ def test_texts_are_lowered_where_the_sentence_transformers_files_ask_for_it(copy
     before = ids(model)
     edit(model / "sentence_xlm-roberta_config.json", max_seq_length=9, do_lower_case=True)
     tokens = TextTokenizer(model)
-    assert tokens.max_length == 9
+    assert tokens.max_length == 9 and tokens.overruled and not TextTokenizer(CKPT / "tiny-bge-m3").overruled
     lowered = TextTokenizer(CKPT / "tiny-bge-m3", max_length=9).passages([text.lower() for text in TEXTS])
     assert tokens.passages(TEXTS).values.tolist() == lowered.values.tolist() != before
 
