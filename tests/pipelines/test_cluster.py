@@ -17,8 +17,9 @@ def slow_to_start(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
         if len(calls) <= times:
             raise Exception("The current node timed out during startup. This could happen because some of the raylet failed to startup")
 
-    monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setattr(ray, "cluster_resources", dict)
+    # Other tests may have a Ray of their own in this process: it is neither joined nor shut down.
+    for name, stand_in in (("init", init), ("is_initialized", bool), ("shutdown", bool), ("cluster_resources", dict)):
+        monkeypatch.setattr(ray, name, stand_in)
     return calls
 
 
