@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from actors.faults import crash_if_told
 from actors.loading import RerankerSpec
+from actors.models.checkpoint import ENCODER_KINDS
 from actors.models.tokens import TokenBatch
 from actors.opening import PassageSource
 from actors.parcels import Parcel
@@ -30,7 +31,7 @@ class Reranker:
         self._place, self._source, self._depth = place, source, depth
         self._model: Any = spec.reranker()  # by kind; all but late interaction over stored vectors score token ids
         self._exits = [(each.layer, each.keep) for each in spec.config.exits]
-        self._stored, self._normalize = spec.uses_stored_vectors, spec.config.normalize
+        self._stored, self._apart, self._normalize = spec.uses_stored_vectors, spec.kind in ENCODER_KINDS, spec.config.normalize
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
@@ -41,10 +42,11 @@ class Reranker:
         crash_if_told(queries["text"])
         pairs, offsets = _pairs(queries, self._depth)
         tokens = TokenBatch.from_arrow(queries["input_ids"], 0)
-        scores, layers = self._scores(tokens, unique, pairs)
+        passages = None if self._stored else TokenBatch.from_arrow(unique["input_ids"], 0)
+        scores, layers = self._scores(tokens, passages, unique, pairs)
         column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores, pa.float32()))
-        read, before = self._tokens_read(tokens, unique, pairs), header["counts"]
         work = {"pairs": len(pairs), "rerank_seconds": time.perf_counter() - started}
+        read, before = self._tokens_read(tokens, passages, pairs), header["counts"]
         work |= {name: before.get(name, 0) + read for name in ("tokens", "padded_tokens")}  # packed: none of ours is padding
         kept = queries.drop_columns(["input_ids"]).append_column("rerank_scores", column)
         if layers is not None:
@@ -52,11 +54,12 @@ class Reranker:
         out = Parcel({**header, "counts": {**before, **work}}, {"passages": kept, "unique": unique.select(["metadata"])})
         return out.pack()
 
-    def _scores(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores of pairs, float32 [n], and with early exits the layer that gave each."""
-        if self._stored:
+    def _scores(
+        self, queries: TokenBatch, passages: TokenBatch | None, unique: pa.Table, pairs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Scores of pairs, float32 [n], and with early exits the layer that gave each. Without tokens of passages, their stored vectors."""
+        if passages is None:
             return self._late(self._model, queries, unique, pairs), None
-        passages = TokenBatch.from_arrow(unique["input_ids"], 0)
         if not self._exits:
             return self._model.score_tokens(queries, passages, pairs, self._normalize), None
         from actors.models.exits import score_with_exits
@@ -64,16 +67,13 @@ class Reranker:
         left = score_with_exits(self._model, queries, passages, pairs, self._exits, self._normalize)
         return left.scores, left.layers
 
-    def _tokens_read(self, queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> int:
+    def _tokens_read(self, queries: TokenBatch, passages: TokenBatch | None, pairs: np.ndarray) -> int:
         """Tokens that go through the reranker: of whole pairs, or of each text once where it encodes them apart. Exits spare layers."""
-        if self._stored:
-            return int(queries.lengths.sum())
-        lengths = TokenBatch.from_arrow(unique["input_ids"], 0).lengths
-        tokenizer = getattr(self._model, "pair_tokenizer", None)
-        if tokenizer is None:
-            return int(queries.lengths.sum() + lengths.sum())
-        asked = queries.lengths[pairs[:, 0]]
-        return int((asked + tokenizer.kept(asked, lengths[pairs[:, 1]]) + tokenizer.special_tokens).sum())
+        if self._apart:
+            return int(queries.lengths.sum() + (0 if passages is None else passages.lengths.sum()))
+        assert passages is not None
+        tokenizer, asked = self._model.pair_tokenizer, queries.lengths[pairs[:, 0]]
+        return int((asked + tokenizer.kept(asked, passages.lengths[pairs[:, 1]]) + tokenizer.special_tokens).sum())
 
     def _late(self, model: "LateInteraction", queries: TokenBatch, unique: pa.Table, pairs: np.ndarray) -> np.ndarray:
         query_vectors = model.token_vectors(queries)

@@ -6,7 +6,7 @@ fingerprints leave them out.
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def execution(default: Any, **constraints: Any) -> Any:
@@ -19,7 +19,13 @@ def listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Place = Annotated[str, Field(pattern=r"\S")]
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty: give a path, or an s3:// address")
+    return value
+
+
+Place = Annotated[str, AfterValidator(_filled)]
 Paths = Annotated[tuple[Place, ...], BeforeValidator(listed), Field(min_length=1)]
 
 
@@ -43,7 +49,7 @@ class S3Config(Section):
 class StoreConfig(Section):
     """Where every artifact and commit record lives."""
 
-    uri: str = execution("data/store", pattern=r"\S")
+    uri: Place = execution("data/store")
     """Folder (relative to the working directory) or s3://bucket/prefix. One store holds the index of one corpus."""
     unsafe_single_writer: bool = execution(False)
     """Accept a store that ignores conditional writes (If-None-Match). Then only one run may write at a time."""

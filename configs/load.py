@@ -80,17 +80,16 @@ def _read(file: Path, environ: Mapping[str, str], seen: tuple[Path, ...]) -> dic
 
 def _refuse_twins(node: yaml.Node | None, seen: set[int]) -> None:
     """Raise YAMLError on a key that comes twice, of which YAML would keep the last. Anchors that are used again are looked at once."""
-    if node is None or id(node) in seen or not isinstance(node, yaml.CollectionNode):
+    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
         return
     seen.add(id(node))
-    pairs = node.value if isinstance(node, yaml.MappingNode) else [(item, item) for item in node.value]
-    if isinstance(node, yaml.MappingNode):
-        keys = [key for key, _ in pairs if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        named = [(key.tag, key.value) for key in keys]
-        twice = next((key for number, key in enumerate(keys) if named[number] in named[:number]), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"the key {twice.value!r} comes twice, again in line {twice.start_mark.line + 1}")
-    for _, inner in pairs:
+    known: set[tuple[str, str]] = set()
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        name = (key.tag, str(key.value))
+        if name in known and isinstance(key, yaml.ScalarNode) and key.value != "<<":
+            raise yaml.YAMLError(f"the key {key.value!r} comes twice, again in line {key.start_mark.line + 1}: leave one of them")
+        known.add(name)
+    for inner in (value for _, value in node.value) if isinstance(node, yaml.MappingNode) else node.value:
         _refuse_twins(inner, seen)
 
 

@@ -28,6 +28,8 @@ class Changes:
     """One reference a partition: ROW, PENDING where a passage has yet to be indexed."""
     found: list[Reconciled]
     """The rest of each partition's result; its `rows` are empty."""
+    named: list[str] = field(default_factory=list)
+    """Ids to delete by name."""
     rows_read: int = 0
     rejects: list[Reject] = field(default_factory=list)
 

@@ -75,7 +75,9 @@ def _start(**options: Any) -> None:
             if "timed out during startup" not in str(error):
                 raise
             if not left:
-                raise UserError(f"Ray did not come up in {_STARTS} tries of 30 s: is this machine overloaded or out of memory?") from error
+                raise UserError(
+                    f"Ray did not come up in {_STARTS} tries of 30 s: free processors and memory, or set ray.address to a cluster."
+                ) from error
 
 
 def _guard_token() -> None:

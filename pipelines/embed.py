@@ -72,7 +72,8 @@ def describe_embedding(job: Job) -> Embedding:
         "store_token_vectors": section.store_token_vectors,
         "store_sparse": section.store_sparse,
     }
-    facts |= {"tokenizer": tokenizer.overruled} if tokenizer.overruled else {}
+    if overruled := tokenizer.overruled:
+        facts["tokenizer"] = overruled
     chunking = job.config.corpus.chunking
     if chunking is not None:
         facts["chunking"] = {"scheme": _CHUNKING, "tokens": chunking.tokens, "overlap": chunking.overlap}

@@ -59,7 +59,8 @@ def find_changes(job: Job, newest: Manifest) -> Changes:
     known = _known_sources(job, newest.sources if catalogue or newest.action == "index" else None)
     files, mapping = list_files(config.corpus, config.s3, "corpus"), mapping_salt(config.corpus)
     todo = changed_files(known, mapping, files)
-    search = _Search(job, newest, catalogue, known, sources_after(known, mapping, files, config.reindex.mode == "upsert"))
+    listing = sources_after(known, mapping, files, config.reindex.mode == "upsert")
+    search = _Search(job, newest, catalogue, known, listing, deletions_by_name(config))
     while True:
         search.read(todo)
         changes, unread = search.compare()
@@ -72,8 +73,10 @@ def find_changes(job: Job, newest: Manifest) -> Changes:
 class _Search:
     """The comparison, over as many rounds of reading as it takes."""
 
-    def __init__(self, job: Job, newest: Manifest, catalogue: CommitRecord | None, known: Sources, listing: Sources) -> None:
-        self._job, self._newest, self._known, self._listing = job, newest, known, listing
+    def __init__(
+        self, job: Job, newest: Manifest, catalogue: CommitRecord | None, known: Sources, listing: Sources, named: list[str]
+    ) -> None:
+        self._job, self._newest, self._known, self._listing, self._named = job, newest, known, listing, named
         self._read: list[SourceFile] = []
         self._units: list[WorkUnit] = []
         self._scans: list[Any] = []
@@ -108,13 +111,14 @@ class _Search:
         moved = moved_places(self._known, self._listing, {file.uri for file in self._read})
         config = self._job.config
         cut = config.corpus.chunking is not None
-        rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", hash_texts(deletions_by_name(config)), cut))
+        rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", hash_texts(self._named), cut))
         task = _task(self._job, _compare, 2)
         pairs = [task.remote(rules, old, *(scan[part] for scan in self._scans)) for part, old in enumerate(self._old)]
         found = ray.get([pair[1] for pair in pairs])
         unread = {self._listing.files[place][0] for one in found for place in one.unread}
         rows = [pair[0] for pair in pairs]
-        return Changes(self._newest, self._listing, self._read, self._units, rows, found, self._rows_read, self._rejects), unread
+        read = self._listing, self._read, self._units
+        return Changes(self._newest, *read, rows, found, self._named, self._rows_read, self._rejects), unread
 
     def _partitions(self) -> list[Any]:
         """References to the ROW rows of the newest version: from its catalogue, or from its segments' passages."""
@@ -134,8 +138,8 @@ class _Search:
 
 
 def _tell_unknown(job: Job, changes: Changes) -> None:
-    """Say how many of the ids to delete are in no file of the index: a wrong column or encoding would else pass for success."""
-    wanted, named = len(deletions_by_name(job.config)), changes.summary["named"]
+    """Say how many of the ids to delete are not in the index: a list of other ids would else pass for success."""
+    wanted, named = len(changes.named), changes.summary["named"]
     if named < wanted:
         job.display.say(f"reindex: {wanted - named:,} of the {wanted:,} ids in {job.config.reindex.deletions} are not in the index")
 

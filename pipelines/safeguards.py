@@ -1,4 +1,4 @@
-"""The config and what a re-index found in; nothing out but UserError: what keeps an accident from becoming a version."""
+"""The config and what a re-index found in; UserError out where that looks like an accident. And the ids to delete by name, read here."""
 
 from collections import Counter
 
@@ -60,9 +60,8 @@ def _refuse_contested(config: Config, changes: Changes) -> None:
     contested = np.concatenate([part.contested for part in changes.found])
     if not len(contested):
         return
-    names = deletions_by_name(config)
-    both = np.isin(documents_of(hash_texts(names)), documents_of(contested))
-    found = [name for name, here in zip(names, both, strict=True) if here]
+    both = np.isin(documents_of(hash_texts(changes.named)), documents_of(contested))
+    found = [name for name, here in zip(changes.named, both, strict=True) if here]
     more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
     raise UserError(
         f"{found[0]}{more} of {config.reindex.deletions} stand in the files to upsert too: take them out of the one or the other."

@@ -16,10 +16,11 @@ SPARSE_FILE, COLBERT_FILE = "sparse_linear.pt", "colbert_linear.pt"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointInfo:
-    """What config.json and the sentence-transformers files beside it say.
+    """What config.json and the files beside it say.
 
     `max_positions`: the most tokens of one input, special tokens counted. `token_types`: inputs carry token type ids. `pooling`: cls,
-    mean or last. `sentence`: the sentence-transformers files. `config`: config.json itself. `named`: what the folder's name tells,
+    mean or last. `sentence`: the sentence-transformers files. `config`: config.json itself. `tokenizer`: tokenizer_config.json, empty
+    without one. `named`: what the folder's name tells,
     none where it is no known one.
     """
 
@@ -35,6 +36,7 @@ class CheckpointInfo:
     pooling: str
     sentence: SentenceFiles
     config: Mapping[str, Any]
+    tokenizer: Mapping[str, Any]
     named: NamedFamily | None
 
     @property
@@ -59,7 +61,8 @@ def read_description(folder: Path) -> CheckpointInfo:
     pad = config.get("pad_token_id")
     pad = family.pad_token_id if pad is None else int(pad)
     positions = int(config["max_position_embeddings"])
-    sentence, inputs = read_sentence_files(folder), optional_json(folder / "tokenizer_config.json").get("model_input_names")
+    sentence, tokenizer = read_sentence_files(folder), optional_json(folder / "tokenizer_config.json")
+    typed = "token_type_ids" in (tokenizer.get("model_input_names") or ["token_type_ids"])
     named = find_family(folder.absolute(), model_type) or find_family(folder.resolve(), model_type)  # a link may have the name
     return CheckpointInfo(
         folder=folder,
@@ -70,10 +73,11 @@ def read_description(folder: Path) -> CheckpointInfo:
         max_positions=positions - pad - 1 if family.positions_after_pad else positions,
         vocab_size=int(config["vocab_size"]),
         pad_token_id=pad,
-        token_types=family.token_types and int(config.get("type_vocab_size", 2)) > 1 and "token_type_ids" in (inputs or ["token_type_ids"]),
+        token_types=family.token_types and int(config.get("type_vocab_size", 2)) > 1 and typed,
         pooling=sentence.pooling or (named.pooling if named else "") or ("last" if family.causal else "cls"),
         sentence=sentence,
         config=config,
+        tokenizer=tokenizer,
         named=named,
     )
 

@@ -10,8 +10,8 @@ from configs.errors import UserError
 
 def special_token(info: CheckpointInfo, tokenizer: Tokenizer, role: str) -> tuple[str, int] | None:
     """Text and id of a special token by its role (bos_token, eos_token...), as the tokenizer's files name it; none where they do not."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        token = optional_json(info.folder / name).get(role)
+    for names in (info.tokenizer, optional_json(info.folder / "special_tokens_map.json")):
+        token = names.get(role)
         content = str(token["content"] if isinstance(token, dict) else token)
         number = tokenizer.token_to_id(content) if token else None
         if number is not None:
@@ -28,8 +28,7 @@ def end_texts(tokenizer: Tokenizer, info: CheckpointInfo) -> None:
     if not info.family.causal or info.pooling != "last":
         return
     probe = tokenizer.encode("a")
-    asked = optional_json(info.folder / "tokenizer_config.json").get("add_eos_token")
-    if probe.special_tokens_mask[-1] or (info.sentence.present and not asked):
+    if probe.special_tokens_mask[-1] or (info.sentence.present and not info.tokenizer.get("add_eos_token")):
         return
     eos = special_token(info, tokenizer, "eos_token")
     if eos is None:

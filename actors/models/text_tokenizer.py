@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 from actors.models.description import CheckpointInfo, read_description
 from actors.models.few_shot import FewShotQueries, takes_examples
 from actors.models.instructions import effective_instructions
-from actors.models.json_files import optional_json
 from actors.models.special_tokens import end_texts
 from actors.models.tokenizing import (
     PairLimits,
@@ -34,8 +33,8 @@ class TextTokenizer:
     """Whole texts, special tokens included, cut to max_length tokens: at the tail, or where the checkpoint's truncation_side says.
 
     `max_length`, `query_max_length`: tokens with specials; none takes the checkpoint's limit, or max_length for queries.
-    Instructions and `task`: as effective_instructions takes them; the attributes are what it gives. `overruled`: see there.
-    `examples`: of the task, for models that read them before each query (few_shot.py). Calls change nothing in the object, so threads
+    Instructions and `task`: as effective_instructions takes them; the attributes are what it gives. `examples`:
+    of the task, for models that read them before each query (few_shot.py). Calls change nothing in the object, so threads
     may share it. Raises UserError on a length that the model has no positions for, and on examples for a model that takes none.
     """
 
@@ -49,14 +48,13 @@ class TextTokenizer:
         examples: Sequence[Mapping[str, str]] | None = None,
         task: str | None = None,
     ) -> None:
-        info = read_description(folder)
-        self.max_length = max_length or _own_max_length(folder, info)
+        self._info = info = read_description(folder)
+        self.max_length = max_length or _own_max_length(info)
         self.query_max_length = query_max_length or self.max_length
         instructions = effective_instructions(info, query_instruction, passage_instruction, task)
         self.query_instruction, self.passage_instruction = instructions
-        self.overruled = overruled(info)
         self._passages = _truncating(info, self.max_length)
-        self.unweighted_ids = special_ids(folder, self._passages)
+        self.unweighted_ids = special_ids(info, self._passages)
         same = self.query_max_length == self.max_length
         self._queries = self._passages if same else _truncating(info, self.query_max_length)
         self._few_shot: FewShotQueries | None = None
@@ -64,6 +62,11 @@ class TextTokenizer:
             self._few_shot = FewShotQueries(info, examples or (), self.query_instruction, self.query_max_length)
         elif examples:
             raise UserError(f"{folder} takes no examples, only models of the bge-en-icl family do: leave examples out.")
+
+    @property
+    def overruled(self) -> list[str]:
+        """What other files make of tokenizer.json (tokenizing.py). Reads it again: for whoever fingerprints, not for who tokenises."""
+        return overruled(self._info)
 
     def queries(self, texts: Sequence[str]) -> TokenBatch:
         """Ids of queries, the query instruction put before each, and the examples before all that."""
@@ -87,10 +90,10 @@ def _truncating(info: CheckpointInfo, max_length: int) -> Tokenizer:
     return tokenizer
 
 
-def _own_max_length(folder: Path, info: CheckpointInfo) -> int:
+def _own_max_length(info: CheckpointInfo) -> int:
     if info.sentence.max_length:
         return min(info.sentence.max_length, info.max_positions)
-    stated = optional_json(folder / "tokenizer_config.json").get("model_max_length")
+    stated = info.tokenizer.get("model_max_length")
     return min(int(stated), info.max_positions) if stated else info.max_positions
 
 

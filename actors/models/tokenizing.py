@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.normalizers import BertNormalizer, Lowercase
-from tokenizers.normalizers import Sequence as Sequence_
+from tokenizers.normalizers import Sequence as Chain
 
 from actors.models.description import CheckpointInfo
-from actors.models.json_files import optional_json
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -40,16 +38,17 @@ def open_tokenizer(info: CheckpointInfo) -> Tokenizer:
 
 
 def _settle_normalizer(tokenizer: Tokenizer, info: CheckpointInfo) -> None:
-    """Let tokenizer_config.json (or its class' defaults) overrule tokenizer.json, as the BERT tokenizers of transformers do."""
-    config, normalizer = optional_json(info.folder / "tokenizer_config.json"), tokenizer.normalizer
-    if info.sentence.lowercase:
-        tokenizer.normalizer = Sequence_([Lowercase(), *([normalizer] if normalizer else [])])
+    """Let other files (or the class' defaults) overrule tokenizer.json, as transformers' BERT tokenizers and sentence-transformers do."""
+    config, normalizer = info.tokenizer, tokenizer.normalizer
     name = config.get("tokenizer_class") or ("BertTokenizer" if info.model_type in ("bert", "distilbert") else "")
     if isinstance(normalizer, BertNormalizer) and name.removesuffix("Fast") in ("BertTokenizer", "DistilBertTokenizer"):
         normalizer.lowercase = config.get("do_lower_case", True)
         normalizer.strip_accents = config.get("strip_accents")
         normalizer.handle_chinese_chars = config.get("tokenize_chinese_chars", True)
-        tokenizer.normalizer = Sequence_([Lowercase(), normalizer]) if info.sentence.lowercase else normalizer
+    if info.sentence.lowercase:
+        normalizer = Chain([Lowercase(), *([normalizer] if normalizer else [])])
+    if normalizer:
+        tokenizer.normalizer = normalizer
 
 
 def overruled(info: CheckpointInfo) -> list[str]:
@@ -66,13 +65,12 @@ def overruled(info: CheckpointInfo) -> list[str]:
 
 def truncation_side(info: CheckpointInfo) -> str:
     """Where the checkpoint's tokenizer cuts texts that are too long: right or left."""
-    return str(optional_json(info.folder / "tokenizer_config.json").get("truncation_side") or "right")
+    return str(info.tokenizer.get("truncation_side") or "right")
 
 
-def special_ids(folder: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
+def special_ids(info: CheckpointInfo, tokenizer: Tokenizer) -> tuple[int, ...]:
     """Ids of the cls, eos, pad and unk tokens that tokenizer_config.json names: bge-m3 gives them no lexical weight."""
-    config = optional_json(folder / "tokenizer_config.json")
-    named = [config.get(f"{role}_token") for role in ("cls", "eos", "pad", "unk")]
+    named = [info.tokenizer.get(f"{role}_token") for role in ("cls", "eos", "pad", "unk")]
     contents = [token["content"] if isinstance(token, dict) else token for token in named if token]
     return tuple(number for number in map(tokenizer.token_to_id, contents) if number is not None)
 

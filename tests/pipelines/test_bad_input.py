@@ -170,7 +170,7 @@ def test_a_setting_that_the_model_cannot_have_is_told_before_anything_runs(refus
         ("index={kind: ivf_flat, nlist: 500, train_rows: 100}", "The index wants 500 lists but only 100 vectors train it"),
         ("index.seed=-1", "index.seed"),
         ("evaluate.cuts=[]", "evaluate.cuts"),
-        ("corpus.path=", "corpus.path"),
+        ('corpus.path=""', "corpus.path.0: it is empty: give a path, or an s3:// address"),
     ],
 )
 def test_what_would_fail_after_hours_of_embedding_is_told_before(refused, setting, sentence):
