@@ -68,6 +68,8 @@ def same_index(job: Job, newest: Manifest) -> bool:
     if why or plan != IndexPlan(**newest.index["plan"]):
         return False
     past = read_past(job.store, newest)
+    if past.stuck and job.config.reindex.mode == "snapshot":
+        return False
     names = segment_names(job, plan, DataFile(**newest.index["template"]), list(past.pieces.values()))
     deletions = {name: np.array(rows) for name, rows in newest.deletions.items()}
     worn = worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, 0) - past.stuck
@@ -92,16 +94,17 @@ def _build(job: Job, embedding: Embedding, changes: Changes, records: Sequence[C
     past = read_past(job.store, newest)
     pieces = past.pieces
     live = {name: without_rows(some, deletions.get(name, _NONE)) for name, some in pieces.items()}
+    left = {name for name, some in live.items() if some}
     fresh = [Piece(record.files["data"], (), 0, int(record.counts["rows"])) for record in records]
     template = DataFile(**newest.index["template"])
     if why:
-        past.require_vectors(pieces)  # all is built again
+        past.require_vectors(left)  # all is built again
         template = train_template(job, embedding, plan, [*chain(*live.values()), *fresh])
     same = set(segment_names(job, plan, template, list(pieces.values())))
     more = sum(piece.rows for piece in fresh)
-    same -= worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, more) - past.stuck
+    same -= worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, more) - (past.stuck & left)
     same -= past.damaged
-    past.require_vectors({entry.segment for entry in newest.segments} - same)
+    past.require_vectors(left - same)
     kept = [entry for entry in newest.segments if entry.segment in same]
     pool = [piece for name, some in live.items() if name not in same for piece in some]
     groups = regroup([*pool, *fresh], job.config.index.segment_rows)
@@ -112,9 +115,9 @@ def _build(job: Job, embedding: Embedding, changes: Changes, records: Sequence[C
     facts = index_facts(plan, template, changes.passages, segments if trained else ())
     if not trained:
         facts |= {"centroid_error": newest.index["centroid_error"], "rows": changes.passages if why else newest.index["rows"]}
-    left = {name: rows.tolist() for name, rows in deletions.items() if name in same}
+    deleted = {name: rows.tolist() for name, rows in deletions.items() if name in same}
     sources = save_sources(job.store, changes.sources)
-    draft = Manifest(0, embedding.named, facts, segments, left, newest.version, job.run, 0.0, "", "reindex", sources)
+    draft = Manifest(0, embedding.named, facts, segments, deleted, newest.version, job.run, 0.0, "", "reindex", sources)
     base, error = facts["centroid_error"], mean_detail(segments, "centroid_error")
     drift = error / base - 1 if error is not None and base else None
     return Delta(draft, len(groups), len(newest.segments) - len(kept), drift, why if trained else "")

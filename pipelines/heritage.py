@@ -26,9 +26,25 @@ class Past:
         lost = sorted(self.stuck & set(segments))
         if lost:
             raise UserError(
-                f"{len(lost)} segments have to be built again and their stored vectors are damaged (such as {lost[0]}): index the whole "
-                "corpus into a new store.uri."
+                f"{len(lost)} segments have to be built again and their stored vectors are damaged (such as {lost[0]}): re-index the "
+                "whole corpus first, `raytrieve reindex CONFIG --mode snapshot`."
             )
+
+
+def stuck_segments(store: Store, version: Manifest) -> list[int]:
+    """The places in the version of its segments that can not be built again."""
+    if not read_withdrawn(store, _vectors(version)):
+        return []
+    stuck = read_past(store, version).stuck
+    return [place for place, entry in enumerate(version.segments) if entry.segment in stuck]
+
+
+def damaged_segments(store: Store, version: Manifest) -> dict[str, list[Piece]]:
+    """What the version's damaged segments were built from, by segment."""
+    if not read_withdrawn(store, "segments"):
+        return {}
+    past = read_past(store, version)
+    return {name: past.pieces[name] for name in past.damaged}
 
 
 def read_past(store: Store, version: Manifest) -> Past:
@@ -44,7 +60,7 @@ def read_past(store: Store, version: Manifest) -> Past:
             "index the whole corpus into a new store.uri, or go back: `raytrieve versions rollback`."
         )
     pieces = {name: [Piece.parse(plain) for plain in records[name].details["pieces"]] for name in names}
-    mended = _mended_vectors(store, f"vectors/{version.embedding['fingerprint']}")
+    mended = _mended_vectors(store, _vectors(version))
     current = {name: [_as_it_is_now(piece, mended) for piece in some] for name, some in pieces.items()}
     stuck = frozenset(name for name, some in current.items() if None in some)
     return Past({name: [now or old for now, old in zip(current[name], pieces[name], strict=True)] for name in names}, damaged, stuck)
@@ -54,6 +70,10 @@ def template_withdrawn(store: Store, version: Manifest) -> bool:
     """Whether a repair found the trained template of the version damaged."""
     key = version.index["template"]["key"]
     return any(record.files["template"].key == key for record in read_withdrawn(store, "quantizers").values())
+
+
+def _vectors(version: Manifest) -> str:
+    return f"vectors/{version.embedding['fingerprint']}"
 
 
 def _mended_vectors(store: Store, folder: str) -> dict[str, CommitRecord | None]:

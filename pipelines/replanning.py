@@ -19,6 +19,7 @@ from actors.catalogue.sources import Sources, changed_files, load_sources, moved
 from actors.corpus.listing import SourceFile, list_files
 from actors.corpus.planning import WorkUnit, group_for_reading, mapping_salt, plan_units
 from actors.corpus.schema import Reject
+from actors.pieces import Piece
 from actors.reader import Reader
 from actors.storage.commits import CommitRecord, DataFile
 from actors.storage.manifests import Manifest, SegmentEntry
@@ -27,6 +28,7 @@ from actors.storage.verified import DamagedFile
 from configs.errors import UserError
 from pipelines.changes import Changes
 from pipelines.embed import reading_operator
+from pipelines.heritage import damaged_segments, stuck_segments
 from pipelines.job import Job
 from pipelines.planning import count_files
 from pipelines.safeguards import deletions_by_name
@@ -85,6 +87,9 @@ class _Search:
         self._parts = 0
         self._old: list[Any] = []
         self._catalogue = catalogue
+        # An upsert sees a part of the files only: it leaves these segments as they are.
+        stuck = stuck_segments(job.store, newest) if job.config.reindex.mode == "snapshot" else []
+        self._stuck = np.array(stuck, np.int32)
 
     def read(self, files: Sequence[SourceFile]) -> None:
         """Scan some files more."""
@@ -111,7 +116,7 @@ class _Search:
         moved = moved_places(self._known, self._listing, {file.uri for file in self._read})
         config = self._job.config
         cut = config.corpus.chunking is not None
-        rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", hash_texts(self._named), cut))
+        rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", hash_texts(self._named), self._stuck, cut))
         task = _task(self._job, _compare, 2)
         pairs = [task.remote(rules, old, *(scan[part] for scan in self._scans)) for part, old in enumerate(self._old)]
         found = ray.get([pair[1] for pair in pairs])
@@ -129,8 +134,9 @@ class _Search:
         hash_ = _task(self._job, _hash_segment, self._parts)
         positions = ray.put(self._known.positions())
         deleted = [np.array(self._newest.deletions.get(entry.segment, []), np.int64) for entry in self._newest.segments]
+        pieces = damaged_segments(store, self._newest)
         hashed = [
-            as_list(hash_.remote(store, entry, number, deleted[number], positions, self._parts))
+            as_list(hash_.remote(store, pieces.get(entry.segment, entry), number, deleted[number], positions, self._parts))
             for number, entry in enumerate(self._newest.segments)
         ]
         join = _task(self._job, _join)
@@ -174,8 +180,10 @@ def _compare(rules: Rules, old: np.ndarray, *scanned: np.ndarray) -> tuple[np.nd
     return found.rows, replace(found, rows=found.rows[:0])
 
 
-def _hash_segment(store: Store, entry: SegmentEntry, number: int, deleted: np.ndarray, positions: dict[str, int], parts: int) -> Any:
-    rows = split_rows(segment_rows(store, entry, number, deleted, positions), parts)
+def _hash_segment(
+    store: Store, origin: SegmentEntry | Sequence[Piece], number: int, deleted: np.ndarray, positions: dict[str, int], parts: int
+) -> Any:
+    rows = split_rows(segment_rows(store, origin, number, deleted, positions), parts)
     return rows[0] if parts == 1 else tuple(rows)
 
 

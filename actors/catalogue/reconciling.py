@@ -6,7 +6,7 @@ upsert: what was read wins over what is there; nothing else changes but what is 
 Where documents were cut into passages, they are owned, replaced and deleted by name as documents, with all their passages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Rules:
     upsert: bool
     doomed: np.ndarray
     """HASH: ids deleted by name."""
+    stuck: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    """int32: segments whose stored vectors are damaged; whatever they hold is read and taken in again."""
     cut: bool = False
     """Whether the ids are those of passages that documents were cut into; `doomed` are documents then."""
 
@@ -51,10 +53,11 @@ class Reconciled:
     """TOUCHED."""
     counts: dict[str, int]
     """Passages unchanged (of them unread: in files that were not read), added, edited (other text), restated (other metadata, or title
-    and text parted elsewhere), deleted; repeated: rows read whose id another file owns; named: ids to delete by name that the index
-    has."""
+    and text parted elsewhere), mended (as they were, of a stuck segment), deleted; repeated: rows read whose id another file owns;
+    named: ids to delete by name that the index has."""
     unread: np.ndarray
-    """int32: places of unchanged files that now own an id which was never indexed from them: they have to be read."""
+    """int32: places of unchanged files that now own an id which was never indexed from them, or is in a stuck segment: they have to
+    be read."""
     contested: np.ndarray
     """HASH: ids that were read and are to be deleted by name, ascending. They stay here; a second run, which does not read them,
     would delete them."""
@@ -69,20 +72,23 @@ def reconcile(old: np.ndarray, scanned: np.ndarray, rules: Rules) -> Reconciled:
     holders = _find(old["id"], live, won["id"])
     held = np.append(old, np.zeros(1, ROW))[holders]  # of a holder -1, the zeros at the end
     read, fresh = (claims["unit"] >= 0) & (claims["row"] != REPEATED), won["unit"] >= 0
-    unread = ~fresh & (won["segment"] == SHADOW)
-    same = fresh & (holders >= 0) & _equal(held, won, "content", "embedding", "metadata")
+    stuck = (holders >= 0) & np.isin(held["segment"], rules.stuck)
+    unread = ~fresh & (stuck | (won["segment"] == SHADOW))
+    alike = fresh & (holders >= 0) & _equal(held, won, "content", "embedding", "metadata")
+    same, mended = alike & ~stuck, alike & stuck
     kept, wanted = same | (~fresh & ~unread), fresh & ~same
     stays = np.zeros(len(old), bool)
     stays[holders[kept]] = True
     going = live[~stays[live]]
     lost = going[_find(won["id"], np.arange(len(won)), old["id"][going]) < 0]
-    restated = wanted & _equal(held, won, "embedding")
+    restated = wanted & ~mended & _equal(held, won, "embedding")
     counts = {
         "unchanged": int(kept.sum()),
         "unread": int((kept & ~fresh).sum()),
         "added": int((wanted & (holders < 0)).sum()),
-        "edited": int((wanted & (holders >= 0) & ~restated).sum()),
+        "edited": int((wanted & (holders >= 0) & ~restated & ~mended).sum()),
         "restated": int(restated.sum()),
+        "mended": int(mended.sum()),
         "deleted": len(lost),
         "repeated": _count_records(claims[read], rules) - _count_records(won[fresh], rules),
         "named": int(np.isin(np.unique(_records(rules.doomed, rules)), _records(old["id"][live], rules)).sum()),

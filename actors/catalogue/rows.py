@@ -4,7 +4,8 @@ A row is a claim: this file has a passage of this id, with these hashes. Of the 
 row says where in the index the passage is. The other claims are shadows: they matter only when the owner goes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from actors.catalogue.hashing import HASH, hash_passages_of, hash_texts, hashes_
 from actors.corpus.schema import number_of
 from actors.index.passages import PassageFile
 from actors.index.writing import PASSAGES_FILE
+from actors.pieces import Piece, read_piece
 from actors.storage.manifests import SegmentEntry
 from actors.storage.objects import Store
 from actors.storage.verified import read_verified
@@ -31,12 +33,14 @@ SCANNED = np.dtype([*_HASHES, ("file", "<i4"), ("unit", "<i4"), ("row", "<i4")])
 LOCATED = np.dtype([("id", HASH), ("segment", "<i4"), ("row", "<i4")])
 """Where in the index an id is."""
 
+_DOCUMENT = "document_id"  # a column of passages that documents were cut into
+
 
 def hash_ids(table: pa.Table) -> np.ndarray:
     """The hashes of passages' ids (column id, and document_id where documents were cut), S16 [n]."""
-    if "document_id" not in table.column_names:
+    if _DOCUMENT not in table.column_names:
         return hash_texts(table["id"].to_pylist())
-    return hash_passages_of(table["document_id"].to_pylist(), [number_of(name) for name in table["id"].to_pylist()])
+    return hash_passages_of(table[_DOCUMENT].to_pylist(), [number_of(name) for name in table["id"].to_pylist()])
 
 
 def hash_passages(table: pa.Table, dtype: np.dtype) -> np.ndarray:
@@ -56,10 +60,12 @@ def file_places(column: pa.ChunkedArray, positions: Mapping[str, int]) -> np.nda
     return places[encoded.indices.to_numpy(zero_copy_only=False)] if len(encoded) else places
 
 
-def segment_rows(store: Store, entry: SegmentEntry, number: int, deleted: np.ndarray, positions: Mapping[str, int]) -> np.ndarray:
-    """The catalogue rows of a segment's live passages, from the passages themselves."""
+def segment_rows(
+    store: Store, origin: SegmentEntry | Sequence[Piece], number: int, deleted: np.ndarray, positions: Mapping[str, int]
+) -> np.ndarray:
+    """The catalogue rows of a segment's live passages, from the passages themselves: the segment's, or the pieces it was built from."""
     parts, start = [np.zeros(0, ROW)], 0
-    for table in _tables(store, entry, ["id", "text", "metadata", "content_hash", "source"]):
+    for table in _passages(store, origin, ["id", "text", "metadata", "content_hash", "source"]):
         rows = hash_passages(table, ROW)
         rows["file"], rows["segment"], rows["row"] = file_places(table["source"], positions), number, start + np.arange(len(rows))
         parts.append(rows)
@@ -70,14 +76,16 @@ def segment_rows(store: Store, entry: SegmentEntry, number: int, deleted: np.nda
 
 def locate_ids(store: Store, entry: SegmentEntry, number: int) -> np.ndarray:
     """LOCATED rows of all passages of a segment, deleted ones included."""
-    ids = np.concatenate([hash_ids(table) for table in _tables(store, entry, ["id"])])
+    ids = np.concatenate([hash_ids(table) for table in _passages(store, entry, ["id"])])
     rows = np.zeros(len(ids), LOCATED)
     rows["id"], rows["segment"], rows["row"] = ids, number, np.arange(len(ids))
     return rows
 
 
-def _tables(store: Store, entry: SegmentEntry, names: list[str]) -> list[pa.Table]:
-    file = PassageFile(read_verified(store, entry.files[PASSAGES_FILE]))
-    names = [*names, *(name for name in file.schema.names if name == "document_id")]
+def _passages(store: Store, origin: SegmentEntry | Sequence[Piece], names: list[str]) -> Iterable[pa.Table]:
+    if not isinstance(origin, SegmentEntry):
+        return chain.from_iterable(read_piece(store, piece, [*names, _DOCUMENT]) for piece in origin)
+    file = PassageFile(read_verified(store, origin.files[PASSAGES_FILE]))
+    names = [*names, *(name for name in file.schema.names if name == _DOCUMENT)]
     columns = [list(file.column(name)) for name in names]
     return [pa.table(dict(zip(names, batch, strict=True))) for batch in zip(*columns, strict=True)]

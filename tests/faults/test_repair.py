@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.storage.commits import committed_units, read_commits
 from actors.storage.local_store import LocalStore
 from actors.storage.manifests import newest_version
 from configs.errors import UserError
@@ -15,8 +16,8 @@ from pipelines.collect import collect
 from pipelines.reindex import reindex
 from pipelines.repair import repair
 from pipelines.verify import verify
-from tests.faults.outcomes import SECTIONS, outcome
-from tests.faults.test_damage import DAMAGES, flip, some_file
+from tests.faults.outcomes import PASSAGES, SECTIONS, folders, outcome
+from tests.faults.test_damage import DAMAGES, cut, flip, some_file
 from tests.jobs import tiny_config
 
 pytestmark = pytest.mark.cluster
@@ -46,7 +47,7 @@ def harm(store: LocalStore, damage: str) -> str:
     return file.key
 
 
-@pytest.mark.parametrize("damage", ["a flipped bit in a FAISS index", "a flipped bit in the trained template"])
+@pytest.mark.parametrize("damage", [name for name, (kind, *_) in DAMAGES.items() if kind != "vectors"])
 def test_a_reindex_makes_anew_what_a_repair_withdrew(damage, store, configured):
     config = configured()
     harm(store, damage)
@@ -68,12 +69,30 @@ def test_vectors_that_were_made_anew_serve_another_index(store, configured):
     assert done.manifest.index["plan"]["factory"].startswith("IVF") and verify(configured()).faults == ()
 
 
-def test_vectors_that_nothing_makes_anew_stop_only_what_needs_them(store, configured):
+def test_a_reindex_embeds_again_what_lost_its_vectors_and_nothing_else(store, configured):
+    (folder,) = [folder for folder in folders(store) if folder.startswith("vectors")]
+    of_before: set[str] = set()
+    for _ in range(2):  # loses a unit of the first version, then one of a re-index, which comes back with the same bytes
+        units = committed_units(store, folder)
+        lost = max(read_commits(store, folder, sorted(units - of_before)), key=lambda record: record.counts.get("tokens", 0))
+        cut(Path(store.uri) / lost.files["data"].key)
+        repair(configured())
+        done = reindex(configured())
+        assert (done.manifest.version, done.manifest.rows, done.tokens) == (2, PASSAGES, lost.counts["tokens"])
+        assert lost.counts["rows"] <= done.counts["mended"] < PASSAGES == done.counts["mended"] + done.counts["unchanged"]
+        assert repair(configured()).faults == verify(configured()).faults == ()
+        assert reindex(configured()).counts == {}, "and then all is as it should be"
+        of_before = units
+    assert reindex(configured(index=IVF, reindex={"max_recall_drop": 1})).manifest.version == 3
+
+
+def test_an_upsert_leaves_lost_vectors_and_says_what_makes_them_anew(store, configured):
     harm(store, "a truncated vector file")
     repair(configured())
-    assert reindex(configured()).manifest.version == 1
-    with pytest.raises(UserError, match=r"have to be built again and their stored vectors are damaged .*: index the whole corpus"):
-        reindex(configured(index=IVF))
+    upsert = {"reindex": {"mode": "upsert"}}
+    assert reindex(configured(**upsert)).manifest.version == 1
+    with pytest.raises(UserError, match=r"have to be built again and their stored vectors are damaged .*--mode snapshot"):
+        reindex(configured(index=IVF, **upsert))
     assert verify(configured()).faults == ()
 
 

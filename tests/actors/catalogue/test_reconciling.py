@@ -37,8 +37,8 @@ class World:
     deleted: set[tuple[int, int]] = field(default_factory=set)
     opened: list[str] = field(default_factory=list)
 
-    def follow(self, upserted: dict[str, File] | None = None, doomed: tuple[str, ...] = ()) -> Reconciled:
-        """One re-index: of all files, or of `upserted` ones."""
+    def follow(self, upserted: dict[str, File] | None = None, doomed: tuple[str, ...] = (), stuck: tuple[int, ...] = ()) -> Reconciled:
+        """One re-index: of all files, or of `upserted` ones; with the numbers of segments that are `stuck`."""
         corpus = self.files if upserted is None else upserted
         listed = [SourceFile(uri, "jsonl", "", 1, str(file.tag)) for uri, file in sorted(corpus.items())]
         after = sources_after(self.known, "map", listed, upserted is not None)
@@ -46,7 +46,8 @@ class World:
         while True:
             read |= {file.uri: corpus[file.uri].passages for file in todo}
             scanned = scan(read, after)
-            rules = Rules(np.array(moved_places(self.known, after, read.keys()), np.int32), upserted is not None, hash_texts(doomed))
+            moved = np.array(moved_places(self.known, after, read.keys()), np.int32)
+            rules = Rules(moved, upserted is not None, hash_texts(doomed), np.array(stuck, np.int32))
             found = reconcile(self.rows, scanned, rules)
             unread = {after.files[place][0] for place in found.unread}
             if not unread:
@@ -204,6 +205,32 @@ def test_other_metadata_is_told_from_another_text():
     world.files["a"] = File([("1", ("one", "{1}")), ("2", ("zwei", "{}")), ("4", ("four", "{}"))], 1)
     counts = world.follow().counts
     assert (counts["restated"], counts["edited"], counts["added"], counts["deleted"], counts["unchanged"]) == (1, 1, 1, 1, 0)
+
+
+def test_what_a_stuck_segment_holds_is_read_and_taken_in_again_and_no_more():
+    world = world_of(a={"1": "one", "2": "two"}, b={"3": "three"})
+    edit(world, "a", **{"1": "uno", "2": "two"})
+    edit(world, "c", **{"4": "four"})
+    world.follow()
+    before = world.index()
+    found = world.follow(stuck=(1,))
+    assert world.opened == ["a", "c"] and world.index() == before
+    assert found.counts["mended"] == 2 and found.counts["unchanged"] == 2
+    assert sorted(map(tuple, found.removed)) == [(1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_stays_in_a_stuck_segment_whatever_came_before(seed):
+    rng, world = random.Random(seed), World()
+    for step in range(8):
+        world.files[f"f{rng.randint(0, 4)}"] = random_file(rng, step)
+        world.follow()
+    before, stuck = world.index(), tuple(rng.sample(range(8), 4))
+    held = int(np.isin(world.rows["segment"], stuck).sum())
+    found = world.follow(stuck=stuck)
+    assert world.index() == before and len(found.wanted) == found.counts["mended"] == held > 0
+    assert not np.isin(world.rows["segment"], stuck).any()
+    world.check_catalogue()
 
 
 def test_partitions_reconciled_apart_say_what_they_say_together():
