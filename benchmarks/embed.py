@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.models import load_encoder
+from actors.models.precision import pick_device
 from actors.models.text_tokenizer import TextTokenizer
 from benchmarks import peers, runtimes
 from benchmarks.checkpoints import EMBEDDERS, Checkpoint, prepare
@@ -24,6 +25,7 @@ from benchmarks.peers import Encode, Peer
 from benchmarks.results import Case, publish
 from benchmarks.texts import CORPORA, read_corpus
 from benchmarks.timing import OURS, Contestant, measure
+from configs.errors import UserError
 
 _ST, _ONNX, _OPENVINO = (
     ("sentence_transformers",),
@@ -68,6 +70,7 @@ def run(options: argparse.Namespace) -> Path:
             checkpoint = prepare(shape, Path(temporary))
             entrants = [_Entrant(peer, peer.open(checkpoint)) for peer in PEERS if peer.name not in left_out]
             entrants += [_ours(checkpoint, precision) for precision in precisions()]
+            entrants += _ours_in_int8(checkpoint, left_out)
             for corpus in options.corpora.split(","):
                 texts = read_corpus(corpus, options.texts, checkpoint.info, options.tokens)
                 cases.append(_case(f"{checkpoint.name}, {corpus}", checkpoint, texts, entrants, options.repeats, left_out))
@@ -88,6 +91,17 @@ def _ours(checkpoint: Checkpoint, precision: str) -> _Entrant:
         return encoder.encode_corpus(texts).dense
 
     return _Entrant(peer, encode)
+
+
+def _ours_in_int8(checkpoint: Checkpoint, left_out: dict[str, str]) -> list[_Entrant]:
+    """None on a GPU, nor where the quality gate refuses the checkpoint."""
+    if pick_device().type != "cpu":
+        return []
+    try:
+        return [_ours(checkpoint, "int8")]
+    except UserError as error:
+        left_out[f"{OURS} int8, {checkpoint.name}"] = str(error)
+        return []
 
 
 def _case(

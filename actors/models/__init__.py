@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from configs.errors import UserError
+
 if TYPE_CHECKING:
     from actors.models.cross_encoder import CrossEncoder
     from actors.models.encoder import Encoder
@@ -34,8 +36,9 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     """An embedding model, ready to encode.
 
     `model`: folder, hub id, s3://bucket/folder or pkg://package/folder. `device`: auto, cpu, cuda. `precision`: auto (bf16 on
-    GPUs and on CPUs with AMX, else fp32), fp32, bf16, fp16. `pooling`: none or auto goes by the checkpoint, else cls, mean, last.
-    `normalize`: vectors of length 1; none goes by the checkpoint's modules.json, and is yes without one.
+    GPUs and on CPUs with AMX, else fp32), fp32, bf16, fp16, int8 (on CPUs; refused where it moves the vectors too far).
+    `pooling`: none or auto goes by the checkpoint, else cls, mean, last. `normalize`: vectors of length 1; none goes by the
+    checkpoint's modules.json, and is yes without one.
     Instructions: a prefix, or a text with {} where the input goes, or the task where the family has a template; none takes the
     checkpoint's own prompt or its family's, "" takes none (instructions.py). `task`: of llm-embedder, by name.
     `max_length`: tokens with specials; none takes the checkpoint's. `outputs`: dense, multi_vector and, of a bge-m3, sparse.
@@ -47,13 +50,18 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     from actors.models.encoder import Encoder
     from actors.models.encoder_options import EncoderOptions
     from actors.models.precision import place
+    from actors.models.quality_gate import require_quality
     from actors.models.text_tokenizer import TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
     tokenizer = TextTokenizer(folder, max_length, query_instruction, passage_instruction, examples=examples, task=task)
     merged = resolve_adapter(adapter, None, cache_dir) if adapter else None
     options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim, merged)
-    return Encoder(folder, tokenizer, place(device, precision, batch_tokens), options)
+    placement = place(device, precision, batch_tokens)
+    encoder = Encoder(folder, tokenizer, placement, options)
+    if placement.int8:
+        require_quality(encoder, lambda: Encoder(folder, tokenizer, place(device, "fp32", encoder.batch_tokens), options))
+    return encoder
 
 
 def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a reranker is named here
@@ -97,6 +105,8 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
+    if precision == "int8":
+        raise UserError("precision int8 is for encoders: use auto, fp32, bf16 or fp16 for a reranker.")
     placement, info = place(device, precision, batch_tokens), read_description(folder)
     kind = choose_reranker_kind(info, kind)
     cutoffs = (cutoff_layers,) if isinstance(cutoff_layers, int) else tuple(cutoff_layers or ())

@@ -41,7 +41,7 @@ class Encoder:
         self._known = known_outputs(info)
         self.device, self.dtype = placement.device, placement.dtype
         self.dimension = options.dimension_of(info)
-        self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype, options.adapter))
+        self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype, options.adapter, placement.int8))
         self.batch_tokens = find_budget(info, self._backbone, placement)
         self._adapter = options.adapter
         self._m3 = M3Heads.open(folder, info.hidden_size, self.device, self.dtype) if has_m3_heads(folder) else None

@@ -10,24 +10,28 @@ import torch
 from actors.models.batching import default_budget
 from configs.errors import UserError
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where and how a model runs. `batch_tokens`: tokens of one forward pass; `automatic`: a usual number of them, which a probe of
-    the network may better."""
+    the network may better. `int8`: linear maps in 8-bit integers, all else in `dtype`."""
 
     device: torch.device
     dtype: torch.dtype
     batch_tokens: int
     automatic: bool = False
+    int8: bool = False
 
 
 def place(device: str = "auto", precision: str = "auto", batch_tokens: int = 0) -> Placement:
     """Resolve a device, a precision and a token budget (0: the usual one, to be probed). Raises UserError on a GPU that is not there."""
-    chosen = pick_device(device)
-    return Placement(chosen, pick_precision(precision, chosen), batch_tokens or default_budget(chosen.type), not batch_tokens)
+    chosen, int8 = pick_device(device), precision == "int8"
+    if int8:
+        _check_int8(chosen)
+    dtype = pick_precision(precision, chosen)
+    return Placement(chosen, dtype, batch_tokens or default_budget(chosen.type), not batch_tokens, int8)
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -51,6 +55,13 @@ def pick_precision(precision: str, device: torch.device) -> torch.dtype:
     if dtype is torch.float32:
         torch.set_float32_matmul_precision("highest")  # torch's default, restored in case something in the process allowed TF32
     return dtype
+
+
+def _check_int8(device: torch.device) -> None:
+    if device.type != "cpu":
+        raise UserError(f"precision int8 is for CPUs and the model goes to {device}: use bf16 there, or device cpu.")
+    if not torch.backends.mkldnn.is_available():
+        raise UserError("precision int8 needs oneDNN, which this build of torch is without: use fp32.")
 
 
 def _automatic(device: torch.device) -> torch.dtype:

@@ -5,7 +5,7 @@ import ray
 
 from configs.errors import UserError
 from configs.schema import RayConfig
-from pipelines.cluster import connected
+from pipelines.cluster import Cluster, connected, resolve_precision
 
 
 def slow_to_start(monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
@@ -35,3 +35,10 @@ def test_a_ray_that_never_comes_up_is_one_sentence(monkeypatch):
     with pytest.raises(UserError, match="did not come up in 3 tries"), connected(RayConfig()):
         pass
     assert len(calls) == 3
+
+
+def test_int8_on_a_cluster_with_gpus_is_refused_unless_the_model_stays_on_cpus():
+    with_gpu = Cluster(cpus=8, gpus=1, memory=1e9, private=False)
+    with pytest.raises(UserError, match=r"precision is int8, which is for CPUs, .*: use bf16, or device cpu"):
+        resolve_precision("int8", "auto", with_gpu)
+    assert resolve_precision("int8", "cpu", with_gpu) == "int8"

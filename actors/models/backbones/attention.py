@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from actors.models.backbones.layers import computed_in
 from actors.models.backbones.packing import Spans
 
 
@@ -33,6 +34,7 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries:
     if query.is_cuda and query.dtype is not torch.float32 and not rule.softcap:
         return _variable_length(query, key, value, queries, keys, rule)
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    query, key, value = (part.to(computed_in(part.dtype, part.device)) for part in (query, key, value))
     if len(queries.runs) >= len(keys.runs):
         runs = [(first, count, length, int(keys.lengths[first])) for first, count, length in queries.runs]
     else:

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from actors.models.backbones.attention import AttentionRule, attend
-from actors.models.backbones.layers import Activation, LayerNorm, Linear, activation
+from actors.models.backbones.layers import Activation, LayerNorm, Linear, LinearMap, activation
 from actors.models.backbones.packing import Packed, Spans
 from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
@@ -47,11 +47,11 @@ _DISTILBERT_NAMES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    qkv: Linear
-    out: Linear
+    qkv: LinearMap
+    out: LinearMap
     norm1: LayerNorm
-    up: Linear
-    down: Linear
+    up: LinearMap
+    down: LinearMap
     norm2: LayerNorm
 
 

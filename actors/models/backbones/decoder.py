@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from actors.models.backbones.attention import AttentionRule, attend
-from actors.models.backbones.layers import Linear, RmsNorm, Rotary, Tables, activation, rotate
+from actors.models.backbones.layers import Linear, LinearMap, RmsNorm, Rotary, Tables, activation, rotate
 from actors.models.backbones.packing import Packed, Spans
 from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
@@ -75,14 +75,14 @@ class DecoderShape:
 @dataclass(frozen=True, slots=True)
 class _Block:
     norm1: RmsNorm
-    qkv: Linear
+    qkv: LinearMap
     q_norm: RmsNorm | None
     k_norm: RmsNorm | None
-    out: Linear
+    out: LinearMap
     post1: RmsNorm | None
     norm2: RmsNorm
-    gate_up: Linear
-    down: Linear
+    gate_up: LinearMap
+    down: LinearMap
     post2: RmsNorm | None
     rule: AttentionRule
 

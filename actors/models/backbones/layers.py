@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
+from actors.models.backbones.int8 import Int8Linear
 from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
 
@@ -34,27 +35,51 @@ def activation(name: str) -> Activation:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """x [T, in] -> x weight^T + bias [T, out]. `weight`: [out, in]; several maps of one input are one, stacked (fused projections)."""
+    """x [T, in] -> x weight^T + bias [T, out]. `weight`: [out, in]; several maps of one input are one, stacked (fused projections).
+
+    Weights of a wider type than x's make the product in theirs, and round it to x's.
+    """
 
     weight: torch.Tensor
     bias: torch.Tensor | None = None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[T, in] to [T, out]."""
-        return functional.linear(x, self.weight, self.bias)
+        return functional.linear(x.to(self.weight.dtype), self.weight, self.bias).to(x.dtype)
 
     def part(self, first: int, last: int) -> "Linear":
         """Outputs first to last alone, sharing the weights' memory."""
         return Linear(self.weight[first:last], None if self.bias is None else self.bias[first:last])
 
     @classmethod
-    def take(cls, tensors: Tensors, *names: str) -> "Linear":
+    def take(cls, tensors: Tensors, *names: str) -> "LinearMap":
         """The maps of these names, stacked; biases where the checkpoint has them."""
         weights = [tensors.take(f"{name}.weight") for name in names]
         biases = [tensors.take(f"{name}.bias") for name in names if f"{name}.bias" in tensors]
         if len(biases) not in (0, len(names)):
             raise UserError(f"{tensors.folder}: only some of {', '.join(names)} have a bias: copy the whole checkpoint again.")
-        return cls(_laid_out(torch.cat(weights)), torch.cat(biases) if biases else None)
+        weight, bias = torch.cat(weights), torch.cat(biases) if biases else None
+        return Int8Linear.quantize(weight, bias) if tensors.int8 else cls.prepared(weight, bias)
+
+    @classmethod
+    def prepared(cls, weight: torch.Tensor, bias: torch.Tensor | None) -> "Linear":
+        """A map as its device computes it fastest."""
+        kind = computed_in(weight.dtype, weight.device)
+        return cls(_laid_out(weight.to(kind)), None if bias is None else bias.to(kind))
+
+
+LinearMap = Linear | Int8Linear
+
+
+def computed_in(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The type to multiply `dtype` in: float32 on a CPU that knows no half precision, where torch's own loop takes ten times as long.
+
+    A product of two bf16 or fp16 numbers is exact in float32, so that what comes out differs in the order of the sums alone.
+    """
+    if device.type != "cpu" or dtype not in (torch.bfloat16, torch.float16):
+        return dtype
+    known = getattr(torch.ops.mkldnn, f"_is_mkldnn_{'bf16' if dtype is torch.bfloat16 else 'fp16'}_supported", None)
+    return torch.float32 if known is not None and not known() else dtype
 
 
 def _laid_out(weight: torch.Tensor) -> torch.Tensor:

@@ -43,4 +43,4 @@ def _open(path: Path, hidden_size: int, device: torch.device, dtype: torch.dtype
     weight, bias = state.get("weight"), state.get("bias")
     if weight is None or bias is None or weight.shape[1] != hidden_size:
         raise UserError(f"{path} does not hold a linear map of {hidden_size} inputs: copy the checkpoint again.")
-    return Linear(weight.to(device, dtype), bias.to(device, dtype))
+    return Linear.prepared(weight.to(device, dtype), bias.to(device, dtype))

@@ -16,12 +16,13 @@ from configs.errors import UserError
 
 class Tensors:
     """Weights by name, read when asked for. `device` and `dtype` are what they become. `adapter`: a peft folder, merged into them.
+    `int8`: the network's linear maps are to run in 8-bit integers.
 
     Raises UserError naming a file that is damaged, or an adapter that can not be merged.
     """
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, adapter: Path | None = None) -> None:
-        self.folder, self.device, self.dtype = folder, device, dtype
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, adapter: Path | None = None, int8: bool = False) -> None:
+        self.folder, self.device, self.dtype, self.int8 = folder, device, dtype, int8
         self._readers = _open(weight_files(folder))
         if adapter is not None:
             self._readers = merge_adapter(self._readers, _open(adapter_files(adapter)), adapter)
