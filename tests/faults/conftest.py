@@ -1,7 +1,9 @@
 """What the fault tests share: the job's inputs, its undisturbed rankings, and the table of what every fault did, printed at the end."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("chaos")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes: its rows go to the one that prints."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["faults"] = [(name, injected, asdict(found)) for name, injected, found in session.config.stash[_ROWS]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The other end of it."""
+    rows = getattr(node, "workeroutput", {}).get("faults", ())
+    node.config.stash[_ROWS] += [(name, injected, Outcome(**found)) for name, injected, found in rows]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
