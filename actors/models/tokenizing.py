@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.normalizers import Sequence as Chain
 
+from actors.models.beginnings import beginning_of, too_short
 from actors.models.description import CheckpointInfo
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
@@ -89,13 +90,24 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str], special_tokens: bool, k
     check_texts(texts)
     parts, lengths, truncated = [], np.zeros(len(texts), np.int64), 0
     for start in range(0, len(texts), _CHUNK):
-        encodings = tokenizer.encode_batch_fast(list(texts[start : start + _CHUNK]), add_special_tokens=special_tokens)
+        encodings = _encode(tokenizer, list(texts[start : start + _CHUNK]), special_tokens, keep)
         rows = [encoding.ids[:keep] for encoding in encodings]
         truncated += sum(len(e) > keep or (len(e) == keep and bool(e.overflowing)) for e in encodings)
         lengths[start : start + len(rows)] = [len(row) for row in rows]
         parts.append(np.fromiter(chain.from_iterable(rows), np.int32))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return TokenBatch(np.concatenate(parts) if parts else np.zeros(0, np.int32), offsets, truncated)
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], special_tokens: bool, keep: int) -> list[Encoding]:
+    cuts_right = tokenizer.truncation is None or tokenizer.truncation["direction"] == "right"
+    beginnings = [beginning_of(text, keep) for text in texts] if cuts_right else texts
+    encodings: list[Encoding] = tokenizer.encode_batch_fast(beginnings, add_special_tokens=special_tokens)
+    again = too_short(texts, beginnings, encodings, keep)
+    whole = tokenizer.encode_batch_fast([texts[place] for place in again], add_special_tokens=special_tokens)
+    for place, encoding in zip(again, whole, strict=True):
+        encodings[place] = encoding
+    return encodings
 
 
 def check_max_length(info: CheckpointInfo, max_length: int) -> None:

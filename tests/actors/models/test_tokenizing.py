@@ -1,6 +1,7 @@
 """Ids: truncation and its count, instructions, the layout of pairs, and tokenizers without tokenizer.json."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from actors.models.beginnings import beginning_of
+from actors.models.checkpoint import read_description
 from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
+from actors.models.tokenizing import open_tokenizer, tokenize
 from actors.models.tokens import TokenBatch
 from configs.errors import UserError
 
@@ -23,6 +27,35 @@ def test_only_texts_that_lost_tokens_count_as_truncated():
     tokens = tokenizer.passages(["the", "the " * 6, "the " * 7, "the " * 50])
     assert tokens.lengths.tolist() == [3, 8, 8, 8] and tokens.truncated == 2
     assert tokens.take(3)[-1] == tokens.take(0)[-1]  # the closing special token stays
+
+
+def long_text(rng: random.Random) -> str:
+    """Words, numbers, other scripts, runs of white space, stretches without any: in pieces, so that some of it stands at every place."""
+    alphabets = [
+        "the giant panda eats bamboo in China".split(),
+        ["12.5", "a-b", "www.x.org/?q=1"],
+        ["大熊猫吃竹子", "北京"],
+        ["naïve", "Ⅷ", "ﬁn", "é"],
+        ["🐼", "👩‍🔬"],
+    ]
+    parts = []
+    for _ in range(rng.randint(2, 9)):
+        words = rng.choices(rng.choice(alphabets), k=rng.choice([1, 20, 150]))
+        parts.append(rng.choice([" ", "  ", "\n", " \t ", "\u3000", "", "\u00a0"]).join(words))
+    return rng.choice(["", " ", "\n\n"]).join(parts)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CKPT.iterdir()))
+def test_a_long_texts_ids_are_those_of_the_whole_text(name):
+    rng, reference, ours = random.Random(name), *(open_tokenizer(read_description(CKPT / name)) for _ in range(2))
+    texts = [long_text(rng) for _ in range(24)] + ["x" * 3_000, " " * 3_000, "panda " * 900, "竹" * 3_000]
+    for tokenizer in (reference, ours):
+        tokenizer.enable_truncation(16)
+    tokens = tokenize(ours, texts, True, 16)
+    whole = [reference.encode(text) for text in texts]
+    assert [tokens.take(row).tolist() for row in range(len(texts))] == [encoding.ids for encoding in whole]
+    assert tokens.truncated == sum(bool(encoding.overflowing) for encoding in whole) > 18
+    assert sum(beginning_of(text, 16) != text for text in texts) > 6
 
 
 def test_an_instruction_is_a_prefix_or_a_frame_and_an_empty_one_overrides_the_checkpoints(tmp_path):
