@@ -35,11 +35,12 @@ with ending_on_sigterm():
 
 
 @pytest.mark.cluster
-def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_process(tmp_path):
+@pytest.mark.parametrize("what", ["run", pytest.param("reindex", marks=pytest.mark.chaos)])
+def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_process(what, tmp_path):
     make_corpus(tmp_path, passages=1200)
     store = tmp_path / "store"
     config = write_config(tmp_path / "job.yaml", tiny_settings(tmp_path, store, embed={"unit_rows": 10}))
-    process = subprocess.Popen(command("run", str(config)), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(what, str(config)), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(list(store.glob("vectors/*/commits/*.json"))) < 3:
         time.sleep(0.01)
     family = below(process.pid)
