@@ -60,8 +60,8 @@ def pick_precision(precision: str, device: torch.device) -> torch.dtype:
 def _check_int8(device: torch.device) -> None:
     if device.type != "cpu":
         raise UserError(f"precision int8 is for CPUs and the model goes to {device}: use bf16 there, or device cpu.")
-    if not torch.backends.mkldnn.is_available():
-        raise UserError("precision int8 needs oneDNN, which this build of torch is without: use fp32.")
+    if not hasattr(torch.ops.onednn, "qlinear_prepack"):
+        raise UserError("precision int8 needs the 8-bit maps of oneDNN, which this build of torch is without: use fp32.")
 
 
 def _automatic(device: torch.device) -> torch.dtype:
