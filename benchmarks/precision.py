@@ -1,7 +1,7 @@
 """What a precision below fp32 costs in quality: `python -m benchmarks.precision [PRECISION]` (bf16).
 
 All of SciFact through the MiniLM of the quickstart, in fp32 and in PRECISION; exact search over both. Prints one JSON object: the
-least cosine between the two vectors of a passage, and nDCG@10 and recall@100 of both. Right on any processor; without AMX bf16 takes long.
+least cosine between the two vectors of a passage, and nDCG@10 and recall@100 of both. Right on any processor.
 """
 
 import json

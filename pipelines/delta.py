@@ -141,7 +141,9 @@ def write_catalogue(job: Job, changes: Changes, draft: Manifest) -> None:
         return
     numbers = {entry.segment: number for number, entry in enumerate(draft.segments)}
     renumbered = np.array([numbers.get(entry.segment, PENDING) for entry in changes.newest.segments], np.int32)
-    parts, before = len(changes.rows), {entry.segment for entry in changes.newest.segments}
+    # A segment that lost all its rows and is there again was built anew from the same bytes, under the same name.
+    anew = changes.deletions().keys() - draft.deletions.keys()
+    parts, before = len(changes.rows), {entry.segment for entry in changes.newest.segments} - anew
     locate = ray.remote(_locate).options(num_returns=parts, num_cpus=0.5, max_retries=job.config.ray.retries)
     built = [(number, entry) for number, entry in enumerate(draft.segments) if entry.segment not in before]
     located = [as_list(locate.remote(job.store, entry, number, parts)) for number, entry in built]

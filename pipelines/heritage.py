@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from actors.pieces import Piece
-from actors.storage.commits import CommitRecord, committed_units, read_commits, read_withdrawn
+from actors.storage.commits import DataFile, all_withdrawn, committed_units, read_commits, read_withdrawn
 from actors.storage.manifests import Manifest
 from actors.storage.objects import Store
 from configs.errors import UserError
@@ -26,8 +26,8 @@ class Past:
         lost = sorted(self.stuck & set(segments))
         if lost:
             raise UserError(
-                f"{len(lost)} segments have to be built again and their stored vectors are damaged (such as {lost[0]}): re-index the "
-                "whole corpus first, `raytrieve reindex CONFIG --mode snapshot`."
+                f"{len(lost)} segments have to be built again and their stored vectors are damaged (such as {lost[0]}): set corpus.path "
+                "to the whole corpus and run `raytrieve reindex CONFIG --mode snapshot` first."
             )
 
 
@@ -40,11 +40,11 @@ def stuck_segments(store: Store, version: Manifest) -> list[int]:
 
 
 def damaged_segments(store: Store, version: Manifest) -> dict[str, list[Piece]]:
-    """What the version's damaged segments were built from, by segment."""
+    """What the version's damaged segments were built from, by segment, where that is still there."""
     if not read_withdrawn(store, "segments"):
         return {}
     past = read_past(store, version)
-    return {name: past.pieces[name] for name in past.damaged}
+    return {name: past.pieces[name] for name in past.damaged - past.stuck}
 
 
 def read_past(store: Store, version: Manifest) -> Past:
@@ -76,17 +76,15 @@ def _vectors(version: Manifest) -> str:
     return f"vectors/{version.embedding['fingerprint']}"
 
 
-def _mended_vectors(store: Store, folder: str) -> dict[str, CommitRecord | None]:
-    """By the key of a withdrawn vector file, the record that its unit has now; none where it has none."""
-    withdrawn = read_withdrawn(store, folder)
-    there = withdrawn.keys() & committed_units(store, folder) if withdrawn else set()
-    now = {record.unit: record for record in read_commits(store, folder, sorted(there))}
-    return {record.files["data"].key: now.get(unit) for unit, record in withdrawn.items()}
+def _mended_vectors(store: Store, folder: str) -> dict[str, DataFile | None]:
+    """By the key of every withdrawn vector file, a committed file of the same bytes, whoever wrote it; none where there is none."""
+    withdrawn = [record.files["data"] for record in all_withdrawn(store, folder)]
+    there = read_commits(store, folder, sorted(committed_units(store, folder))) if withdrawn else []
+    sound = {record.files["data"].sha256: record.files["data"] for record in there}
+    return {file.key: sound.get(file.sha256) for file in withdrawn}
 
 
-def _as_it_is_now(piece: Piece, mended: dict[str, CommitRecord | None]) -> Piece | None:
-    """The piece with its unit's file of today; none where that has gone, or holds other bytes, whose rows may be others."""
-    if piece.file.key not in mended:
-        return piece
-    record = mended[piece.file.key]
-    return replace(piece, file=record.files["data"]) if record and record.files["data"].sha256 == piece.file.sha256 else None
+def _as_it_is_now(piece: Piece, mended: dict[str, DataFile | None]) -> Piece | None:
+    """The piece in a file that is there; none where there is none of its bytes: the rows of other bytes may be others."""
+    file = mended.get(piece.file.key, piece.file)
+    return None if file is None else replace(piece, file=file)

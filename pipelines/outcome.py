@@ -55,7 +55,7 @@ def count_lines(counts: Mapping[str, int]) -> Iterator[str]:
     """The counts of a comparison, in words."""
     yield ", ".join(f"{counts[kind]:,} {kind}" for kind in _KINDS if kind in counts) + "."
     if counts.get("mended"):
-        yield f"{counts['mended']:,} taken in again, whose stored vectors were damaged."
+        yield f"{counts['mended']:,} taken in again: stored vectors of their segments were damaged."
     if "files_read" in counts:
         yield f"{counts['files_read']:,} of {counts['files']:,} files read, {counts['rows_read']:,} rows."
     if counts["rejected"] + counts["repeated"]:

@@ -1,6 +1,6 @@
 """A store in, its damaged units out: whatever a commit record vouches for is read, and a record that vouches for damage is withdrawn.
 
-The next run or re-index computes those units again, under the names they had, and publishes a version of sound files. Nothing else is
+The next run, or re-index of the whole corpus, makes anew what they held and publishes a version of sound files. Nothing else is
 touched. A record that goes or changes meanwhile is another run's business.
 """
 

@@ -82,7 +82,7 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     revision: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> CrossEncoder | LlmReranker | LateInteraction:
-    """A reranker, ready to score pairs; arguments as load_encoder's.
+    """A reranker, ready to score pairs; arguments as load_encoder's, but no int8.
 
     `kind`: auto goes by the checkpoint (cross_encoder, llm, layerwise, lightweight); late_interaction (MaxSim of token vectors)
     and m3 (the mix of all outputs of a bge-m3) take an encoder. `max_length`: tokens of a pair (default 512; LLM rerankers:

@@ -1,8 +1,8 @@
 """Long texts in, as much of their beginnings out as the tokens that are kept can come from: a tokenizer that reads a book for 512 tokens
 takes longer than the network.
 
-A beginning ends before a white space, which no tokenizer of our families joins to what precedes it. It serves when it gives more tokens
-than are kept, by a margin; else the caller takes the whole text, so that ids are the same either way.
+A beginning ends before a white space: that changes its last few tokens at most. It serves when it gives more tokens than are kept, by a
+margin which those are within; else the caller takes the whole text, so that ids are the same either way.
 """
 
 from collections.abc import Sequence

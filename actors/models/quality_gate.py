@@ -1,4 +1,4 @@
-"""An encoder in 8-bit integers and the same in float32 in; a UserError out where rounding has moved its vectors too far."""
+"""An encoder in 8-bit integers and the same in float32 in; a UserError out where rounding has moved its dense vectors too far."""
 
 from collections.abc import Callable
 

@@ -104,9 +104,13 @@ def withdraw(store: Store, folder: str, record: CommitRecord) -> bool:
 
 def read_withdrawn(store: Store, folder: str) -> dict[str, CommitRecord]:
     """The last record that was withdrawn of each unit that has one."""
+    return {record.unit: record for record in all_withdrawn(store, folder)}
+
+
+def all_withdrawn(store: Store, folder: str) -> list[CommitRecord]:
+    """Every record that was ever withdrawn, the oldest first."""
     found = sorted(store.list(f"{folder}/{_WITHDRAWN}/"), key=lambda item: item.modified)
-    records = [CommitRecord.decode(store.get(item.key)) for item in found]
-    return {record.unit: record for record in records}
+    return [CommitRecord.decode(store.get(item.key)) for item in found]
 
 
 def committed_units(store: Store, folder: str) -> set[str]:

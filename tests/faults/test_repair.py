@@ -39,6 +39,11 @@ def configured(inputs: Path, tmp_path: Path) -> Callable[..., Config]:
     return configured
 
 
+def some_unit(store: LocalStore) -> str:
+    """The segment that `harm` harms."""
+    return sorted(committed_units(store, "segments"))[1]
+
+
 def harm(store: LocalStore, damage: str) -> str:
     """Returns the key of the file that is harmed."""
     kind, name, how = DAMAGES[damage]
@@ -84,6 +89,30 @@ def test_a_reindex_embeds_again_what_lost_its_vectors_and_nothing_else(store, co
         assert reindex(configured()).counts == {}, "and then all is as it should be"
         of_before = units
     assert reindex(configured(index=IVF, reindex={"max_recall_drop": 1})).manifest.version == 3
+
+
+def test_a_segment_of_one_unit_is_healed_by_the_same_bytes_again_and_again(local_ray, configured, tmp_path):
+    whole = {"embed": {"unit_rows": 1000}, "index": {"segment_rows": 1000}}
+    run(configured(**whole))
+    store = LocalStore(tmp_path / "store")
+    (folder,) = [folder for folder in folders(store) if folder.startswith("vectors")]
+    for _ in range(3):
+        (unit,) = committed_units(store, folder)
+        cut(Path(store.uri) / read_commits(store, folder, [unit])[0].files["data"].key)
+        repair(configured(**whole))
+        done = reindex(configured(**whole))
+        assert (done.manifest.version, done.manifest.rows, done.counts["mended"]) == (1, PASSAGES, PASSAGES)
+        assert reindex(configured(**whole)).counts == {} and verify(configured(**whole)).faults == ()
+    assert reindex(configured(embed=whole["embed"], index=IVF, reindex={"max_recall_drop": 1})).manifest.version == 2
+
+
+def test_a_segment_that_lost_its_index_and_its_vectors_is_taken_in_again(store, configured):
+    harm(store, "a flipped bit in a FAISS index")
+    segments = read_commits(store, "segments", [some_unit(store)])
+    cut(Path(store.uri) / segments[0].details["pieces"][0]["file"]["key"])
+    assert len(repair(configured()).withdrawn) == 2
+    done = reindex(configured())
+    assert done.manifest.version == 2 and done.manifest.rows == PASSAGES and verify(configured()).faults == ()
 
 
 def test_an_upsert_leaves_lost_vectors_and_says_what_makes_them_anew(store, configured):

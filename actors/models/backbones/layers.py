@@ -1,5 +1,6 @@
 """The pieces that networks are made of: linear maps, norms, activations, rotary positions. Plain callables over tensors [T, ...]."""
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -78,8 +79,16 @@ def computed_in(dtype: torch.dtype, device: torch.device) -> torch.dtype:
     """
     if device.type != "cpu" or dtype not in (torch.bfloat16, torch.float16):
         return dtype
-    known = getattr(torch.ops.mkldnn, f"_is_mkldnn_{'bf16' if dtype is torch.bfloat16 else 'fp16'}_supported", None)
-    return torch.float32 if known is not None and not known() else dtype
+    return dtype if _multiplies(dtype) else torch.float32
+
+
+def _multiplies(dtype: torch.dtype) -> bool:
+    """Whether this processor has instructions for products in `dtype`. torch's probe for bf16 passes AVX-512, which only imitates it."""
+    if dtype is torch.bfloat16 and platform.machine().lower() in ("x86_64", "amd64"):
+        probes = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    else:
+        probes = [getattr(torch.ops.mkldnn, f"_is_mkldnn_{'bf16' if dtype is torch.bfloat16 else 'fp16'}_supported", None)]
+    return any(probe is None or probe() for probe in probes)  # not public in torch: absent means that torch knows best
 
 
 def _laid_out(weight: torch.Tensor) -> torch.Tensor:
