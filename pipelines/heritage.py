@@ -60,7 +60,7 @@ def read_past(store: Store, version: Manifest) -> Past:
             "index the whole corpus into a new store.uri, or go back: `raytrieve versions rollback`."
         )
     pieces = {name: [Piece.parse(plain) for plain in records[name].details["pieces"]] for name in names}
-    mended = _mended_vectors(store, _vectors(version))
+    mended = _mended_vectors(store, _vectors(version), {piece.file.key for some in pieces.values() for piece in some})
     current = {name: [_as_it_is_now(piece, mended) for piece in some] for name, some in pieces.items()}
     stuck = frozenset(name for name, some in current.items() if None in some)
     return Past({name: [now or old for now, old in zip(current[name], pieces[name], strict=True)] for name in names}, damaged, stuck)
@@ -76,9 +76,10 @@ def _vectors(version: Manifest) -> str:
     return f"vectors/{version.embedding['fingerprint']}"
 
 
-def _mended_vectors(store: Store, folder: str) -> dict[str, DataFile | None]:
-    """By the key of every withdrawn vector file, a committed file of the same bytes, whoever wrote it; none where there is none."""
-    withdrawn = [record.files["data"] for record in all_withdrawn(store, folder)]
+def _mended_vectors(store: Store, folder: str, used: Collection[str]) -> dict[str, DataFile | None]:
+    """By the key of each withdrawn vector file that is `used`, a committed file of the same bytes, whoever wrote it; none where there
+    is none. Without such a file no commit is read: what was once withdrawn is remembered long after it was mended."""
+    withdrawn = [file for record in all_withdrawn(store, folder) if (file := record.files["data"]).key in used]
     there = read_commits(store, folder, sorted(committed_units(store, folder))) if withdrawn else []
     sound = {record.files["data"].sha256: record.files["data"] for record in there}
     return {file.key: sound.get(file.sha256) for file in withdrawn}

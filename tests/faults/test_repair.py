@@ -39,11 +39,6 @@ def configured(inputs: Path, tmp_path: Path) -> Callable[..., Config]:
     return configured
 
 
-def some_unit(store: LocalStore) -> str:
-    """The segment that `harm` harms."""
-    return sorted(committed_units(store, "segments"))[1]
-
-
 def harm(store: LocalStore, damage: str) -> str:
     """Returns the key of the file that is harmed."""
     kind, name, how = DAMAGES[damage]
@@ -107,9 +102,10 @@ def test_a_segment_of_one_unit_is_healed_by_the_same_bytes_again_and_again(local
 
 
 def test_a_segment_that_lost_its_index_and_its_vectors_is_taken_in_again(store, configured):
-    harm(store, "a flipped bit in a FAISS index")
-    segments = read_commits(store, "segments", [some_unit(store)])
-    cut(Path(store.uri) / segments[0].details["pieces"][0]["file"]["key"])
+    key = harm(store, "a flipped bit in a FAISS index")
+    records = read_commits(store, "segments", committed_units(store, "segments"))
+    (segment,) = [record for record in records if key in {file.key for file in record.files.values()}]
+    cut(Path(store.uri) / segment.details["pieces"][0]["file"]["key"])
     assert len(repair(configured()).withdrawn) == 2
     done = reindex(configured())
     assert done.manifest.version == 2 and done.manifest.rows == PASSAGES and verify(configured()).faults == ()

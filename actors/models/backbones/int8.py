@@ -23,6 +23,7 @@ class Int8Linear:
     bias: torch.Tensor
     """float32 [out]."""
     _packed: torch.Tensor
+    _zeros: torch.Tensor
     _sums: torch.Tensor
     _parts: dict[tuple[int, int], "Int8Linear"] = field(default_factory=dict)
 
@@ -32,7 +33,7 @@ class Int8Linear:
         scale = (x.amax(1, keepdim=True) - low).clamp_(min=_LEAST).div_(_INPUT_TOP)
         rounded = torch.addcmul(0.5 - low / scale, x, 1 / scale).to(torch.uint8)  # + 0.5: the conversion cuts off
         products = torch.ops.onednn.qlinear_pointwise(
-            rounded, 1.0, 0, self._packed, self.scales, _zeros(self.scales), None, 1.0, 0, torch.float32, "none", [], ""
+            rounded, 1.0, 0, self._packed, self.scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
         return products.mul_(scale).addcmul_(low, self._sums).add_(self.bias)  # in place: fresh pages cost more than the sums
 
@@ -52,8 +53,4 @@ class Int8Linear:
     @classmethod
     def _pack(cls, whole: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor) -> "Int8Linear":
         packed = torch.ops.onednn.qlinear_prepack(whole.contiguous(), None)
-        return cls(whole, scales, bias, packed, whole.sum(1).float() * scales)
-
-
-def _zeros(like: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(len(like), dtype=torch.int64)
+        return cls(whole, scales, bias, packed, torch.zeros(len(whole), dtype=torch.int64), whole.sum(1).float() * scales)
