@@ -41,13 +41,13 @@ def _batches(lengths: np.ndarray, order: np.ndarray, batch_tokens: int) -> Itera
         start = stop
 
 
-def run_with_budget(lengths: np.ndarray, batch_tokens: int, step: Callable[[np.ndarray], None]) -> int:
-    """Call `step` with the rows of each batch. Returns the tokens computed.
+def run_with_budget(lengths: np.ndarray, batch_tokens: int, step: Callable[[np.ndarray], None], order: np.ndarray | None = None) -> int:
+    """Call `step` with the rows of each batch, taken in `order` (none: the longest first). Returns the sum of `lengths`.
 
     When the GPU runs out of memory the budget is halved and the failing rows go again, in smaller batches; when one row alone
     does not fit, the original torch.OutOfMemoryError goes on to the caller. (No CUDA in the tests: there a step raises it.)
     """
-    todo = [(longest_first(lengths), batch_tokens)]
+    todo = [(longest_first(lengths) if order is None else order, batch_tokens)]
     while todo:
         order, budget = todo.pop()
         batches = _batches(lengths, order, budget)

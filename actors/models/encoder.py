@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from actors.models.backbones import Bert, Packed, Tensors, open_backbone, pack
+from actors.models.backbones import Bert, Decoder, Packed, Tensors, by_prefix, open_backbone, pack
 from actors.models.backbones.m3_heads import M3Heads
+from actors.models.backbones.shared_prefixes import common_prefix, pack_alike
 from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder
 from actors.models.description import has_m3_heads
@@ -68,13 +69,17 @@ class Encoder:
         """Vectors of texts that `tokenizer` has made ids of. Dense vectors always come; name sparse or multi_vector for these too."""
         check_outputs(self._info, self._known, outputs)
         check_lengths(tokens.lengths, self._info.max_positions)
-        parts = Parts(tokens, self.dimension, outputs)
+        parts, dense_alone = Parts(tokens, self.dimension, outputs), set(outputs) <= {"dense"}
+        shared = common_prefix(tokens) if dense_alone and isinstance(self._backbone, Decoder) and self.pooling != "mean" else 0
+        costs, order = tokens.lengths, None
+        if shared:
+            order, costs = by_prefix(np.full(len(tokens), shared), tokens.lengths - shared, np.zeros(len(tokens), np.int64))
 
         def step(rows: np.ndarray) -> None:
-            packed = pack(tokens, rows, self.device)
-            if set(outputs) <= {"dense"}:
-                parts.add_dense(rows, self._dense_alone(packed))
+            if dense_alone:
+                parts.add_dense(rows, self._dense_alone(tokens, rows, shared))
                 return
+            packed = pack(tokens, rows, self.device)
             hidden = self._backbone(packed)
             parts.add_dense(rows, self._dense(hidden, packed))
             if "multi_vector" in outputs:
@@ -83,11 +88,15 @@ class Encoder:
                 parts.add_weights(rows, self._m3.token_weights(hidden))
 
         with torch.inference_mode():
-            run_with_budget(tokens.lengths, self.batch_tokens, step)
+            run_with_budget(costs, self.batch_tokens, step, order)
             return parts.gathered(self.tokenizer.unweighted_ids)
 
-    def _dense_alone(self, packed: Packed) -> torch.Tensor:
-        """Dense vectors, float32 [b, d], where nothing else is asked for: of the last layer only the pooled token is computed."""
+    def _dense_alone(self, tokens: TokenBatch, rows: np.ndarray, shared: int) -> torch.Tensor:
+        """Dense vectors, float32 [b, d], where nothing else is asked for: of the last layer only the pooled token is computed, and of
+        the `shared` tokens that all texts begin with, each once."""
+        if shared and isinstance(self._backbone, Decoder):
+            return self._finished(self._backbone(pack_alike(tokens, rows, shared, self.device), "last"))
+        packed = pack(tokens, rows, self.device)
         if self.pooling == "mean":
             return self._dense(self._backbone(packed), packed)
         if isinstance(self._backbone, Bert):

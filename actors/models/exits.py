@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from actors.models.backbones import by_prefix
 from actors.models.batching import run_with_budget
 from actors.models.layerwise import LayerScorer, Progress
 from actors.models.llm_reranker import JoinedPairs, LlmReranker
@@ -68,17 +69,17 @@ class _Race:
 
     def run(self, layer: int, last: bool = False) -> np.ndarray:
         """Take all to `layer`. Returns their scores there, float32, in the order of `rows`; `last` says that none goes further."""
-        lengths = self._joined.lengths[self.rows] if self._progress is None else self._progress.spans.lengths[self._chosen]
+        order, costs = self._plan()
         done: list[tuple[np.ndarray, Progress, torch.Tensor]] = []
 
         def step(rows: np.ndarray) -> None:
             progress = self._scorer.advance(self._at(rows), layer, last_only=last)
             done.append((rows, progress, self._scorer.read(progress)))
 
-        run_with_budget(lengths, self._reranker.batch_tokens, step)
+        run_with_budget(costs, self._reranker.batch_tokens, step, order)
         self.rows = self.rows[np.concatenate([rows for rows, _, _ in done])]
         self._chosen = np.arange(len(self.rows))
-        self._progress = Progress.concatenate([progress for _, progress, _ in done])
+        self._progress = None if last else Progress.concatenate([progress for _, progress, _ in done])
         return torch.cat([scores for _, _, scores in done]).cpu().numpy()
 
     def keep(self, chosen: np.ndarray) -> None:
@@ -89,7 +90,15 @@ class _Race:
         if self._progress is not None:
             return self._progress.take(self._chosen[rows])
         chosen = self.rows[rows]
-        return self._scorer.begin(self._joined.pack(chosen, self._reranker.device), self._joined.passage_starts[chosen])
+        return self._scorer.begin(self._joined.pack(chosen, self._reranker.device))
+
+    def _plan(self) -> tuple[np.ndarray, np.ndarray]:
+        """by_prefix's order and costs of `rows`."""
+        if self._progress is not None:
+            spans, chosen = self._progress.spans, self._chosen
+            return by_prefix(spans.prefix_lengths[chosen], spans.suffix_lengths[chosen], spans.prefix_of[chosen])
+        joined = self._joined
+        return by_prefix(joined.prefix_lengths[self.rows], joined.suffix_lengths[self.rows], joined.queries[self.rows])
 
 
 def _checked(reranker: LlmReranker, exits: Sequence[Exit]) -> LayerScorer:

@@ -4,13 +4,12 @@ The network stops at the highest layer asked for; each layer's states are read b
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from actors.models.backbones import Decoder, Packed, Tensors
-from actors.models.backbones.packing import Spans
+from actors.models.backbones import Decoder, PackedPrefixes, SharedPrefixes, Tensors
 from actors.models.description import CheckpointInfo
 from actors.models.lightweight import NO_COMPRESSION, Compression
 from actors.models.llm_reranker import soft_capped
@@ -39,23 +38,26 @@ class LayerHeads:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """b pairs on their way: the states [T, hidden] that enter block `layer`, where each pair lies, and where its passage begins."""
+    """b pairs on their way: the states [T, hidden] that enter block `layer`, and where each pair lies; suffixes begin with the passage.
+
+    `ended`: only the pairs' last tokens have been computed, [b, hidden]; they can be read but not advanced.
+    """
 
     hidden: torch.Tensor
-    spans: Spans
-    passage_starts: np.ndarray
+    spans: SharedPrefixes
     layer: int = 0
+    ended: bool = False
 
     def take(self, rows: np.ndarray) -> "Progress":
         """Rows int [k] alone, in that order, packed anew."""
         places, spans = self.spans.take(rows)
-        return Progress(self.hidden[places], spans, self.passage_starts[rows], self.layer)
+        return Progress(self.hidden[places], spans, self.layer)
 
     @classmethod
     def concatenate(cls, parts: Sequence["Progress"]) -> "Progress":
         """The rows of all parts, one after the other."""
-        lengths, starts = (np.concatenate(arrays) for arrays in zip(*((p.spans.lengths, p.passage_starts) for p in parts), strict=True))
-        return cls(torch.cat([part.hidden for part in parts]), Spans(lengths, parts[0].spans.device), starts, parts[0].layer)
+        places, spans = SharedPrefixes.concatenate([part.spans for part in parts])
+        return cls(torch.cat([part.hidden for part in parts])[places], spans, parts[0].layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +71,31 @@ class LayerScorer:
     compression: Compression = NO_COMPRESSION
     by_position: bool = False
 
-    def __call__(self, packed: Packed, passage_starts: np.ndarray) -> torch.Tensor:
+    def __call__(self, packed: PackedPrefixes) -> torch.Tensor:
         """Logits, float32 [b, layers], in the order of `layers`."""
-        progress, scores, wanted = self.begin(packed, passage_starts), {}, sorted(set(self.layers))
+        progress, scores, wanted = self.begin(packed), {}, sorted(set(self.layers))
         for layer in wanted:
             progress = self.advance(progress, layer, last_only=layer == wanted[-1])
             scores[layer] = self.read(progress)
         return torch.stack([scores[layer] for layer in self.layers], 1)
 
-    def begin(self, packed: Packed, passage_starts: np.ndarray) -> Progress:
+    def begin(self, packed: PackedPrefixes) -> Progress:
         """Pairs before the first block."""
-        return Progress(self.decoder.embed(packed), packed.spans, passage_starts)
+        return Progress(self.decoder.embed(packed), packed.spans)
 
     def advance(self, progress: Progress, layer: int, last_only: bool = False) -> Progress:
-        """The same pairs before block `layer`; with `last_only` each is left with its last token, which can be read but not advanced."""
+        """The same pairs before block `layer`; with `last_only` of the last block before it only their last tokens are computed."""
         stops = [stop for stop in range(progress.layer + 1, layer) if self.compression.applies(stop)]
         for stop in (*stops, layer):
             if self.compression.applies(progress.layer):
-                merged = self.compression.merge(progress.hidden, progress.spans, progress.passage_starts)
-                progress = replace(progress, hidden=merged[0], spans=merged[1])
+                progress = Progress(*self.compression.merge(progress.hidden, progress.spans), progress.layer)
             only = last_only and stop == layer
             hidden = self.decoder.run(progress.hidden, progress.spans, range(progress.layer, stop), only)
-            spans = Spans(np.ones(len(progress.spans.lengths), np.int64), hidden.device) if only else progress.spans
-            progress = replace(progress, hidden=hidden, spans=spans, layer=stop)
+            progress = Progress(hidden, progress.spans, stop, ended=only)
         return progress
 
     def read(self, progress: Progress) -> torch.Tensor:
         """Scores, float32 [b], of pairs where they stand."""
-        states = self.decoder.finish(progress.hidden[progress.spans.lasts])
+        states = self.decoder.finish(progress.hidden if progress.ended else progress.hidden[progress.spans.lasts])
         order = sorted(set(self.layers)) if self.by_position else self.heads.layers
         return self.heads.score(states, order.index(progress.layer))

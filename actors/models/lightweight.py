@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from actors.models.backbones import SharedPrefixes
 from actors.models.backbones.packing import Spans, to_device
 
 
@@ -23,19 +24,20 @@ class Compression:
         """Whether tokens are merged before block `layer`."""
         return self.ratio > 1 and layer > 0 and layer in self.layers
 
-    def merge(self, hidden: torch.Tensor, spans: Spans, passage_starts: np.ndarray) -> tuple[torch.Tensor, Spans]:
+    def merge(self, hidden: torch.Tensor, pairs: SharedPrefixes) -> tuple[torch.Tensor, SharedPrefixes]:
         """States [T, hidden] of b pairs with each run of passage tokens replaced by its mean, and where the pairs then lie.
 
-        `passage_starts`: tokens before each passage, int [b]. A short last run is the mean of what it has. Positions count anew from
-        0, since they follow from the spans.
+        A passage is a suffix without its ending. A short last run is the mean of what it has. Positions count anew from 0, since they
+        follow from the layout.
         """
-        place = np.arange(spans.starts[-1]) - np.repeat(spans.starts[:-1] + passage_starts, spans.lengths)
-        passage = np.repeat(spans.lengths - passage_starts - self.ending, spans.lengths)
-        first = (place < 0) | (place >= passage) | (place % self.ratio == 0)
-        lengths = np.add.reduceat(first, spans.starts[:-1], dtype=np.int64)
+        pieces, prefixes = pairs.pieces, len(pairs.pieces.lengths) - len(pairs)
+        passages = np.concatenate([np.zeros(prefixes, np.int64), pairs.suffix_lengths - self.ending])
+        place = np.arange(pieces.starts[-1]) - np.repeat(pieces.starts[:-1], pieces.lengths)
+        first = (place >= np.repeat(passages, pieces.lengths)) | (place % self.ratio == 0)
+        lengths = np.add.reduceat(first, pieces.starts[:-1], dtype=np.int64)
         borders = to_device(np.append(np.flatnonzero(first), len(first)), hidden.device)
         merged = torch.segment_reduce(hidden.float(), "mean", offsets=borders, axis=0)
-        return merged.to(hidden.dtype), Spans(lengths, spans.device)
+        return merged.to(hidden.dtype), SharedPrefixes(Spans(lengths, pieces.device), pairs.prefix_of)
 
 
 NO_COMPRESSION = Compression()

@@ -1,7 +1,8 @@
 """Pairs of query and passage in, relevance scores out: a decoder that reads a prompt, and what it says at the prompt's last token.
 
-The loop is the same for all families: each text is tokenised once, pairs are joined as ids, sorted by length, cut by token budget
-and packed without padding. A Scorer says how one batch is read. CUDA runs the same code; the tests run it on the CPU.
+The loop is the same for all families: each text is tokenised once, pairs of a query go together, sorted by length, cut by token
+budget and packed without padding, and what a query's pairs begin with is computed once a batch. A Scorer says how one batch is
+read. CUDA runs the same code; the tests run it on the CPU.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from actors.models.backbones import Decoder, Packed, Tensors, pack
+from actors.models.backbones import Decoder, PackedPrefixes, Tensors, by_prefix, pack_prefixes
 from actors.models.batching import run_with_budget
 from actors.models.checkpoint import checkpoint_digest
 from actors.models.description import CheckpointInfo
@@ -30,8 +31,8 @@ class Scorer(Protocol):
     def layers(self) -> tuple[int, ...]:
         """Whose scores come, in this order."""
 
-    def __call__(self, packed: Packed, passage_starts: np.ndarray) -> torch.Tensor:
-        """Logits, float32 [b, layers], of b pairs whose passages begin at `passage_starts` (int [b])."""
+    def __call__(self, packed: PackedPrefixes) -> torch.Tensor:
+        """Logits, float32 [b, layers], of b pairs whose suffixes begin with the passage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class YesScorer:
     softcap: float
     layers: tuple[int, ...]
 
-    def __call__(self, packed: Packed, passage_starts: np.ndarray) -> torch.Tensor:
+    def __call__(self, packed: PackedPrefixes) -> torch.Tensor:
         """As Scorer's."""
         return soft_capped(self.decoder(packed, "last").float() @ self.row, self.softcap)[:, None]
 
@@ -88,10 +89,11 @@ class LlmReranker:
         batches: list[tuple[np.ndarray, torch.Tensor]] = []
 
         def step(rows: np.ndarray) -> None:
-            batches.append((rows, self.scorer(joined.pack(rows, self.device), joined.passage_starts[rows])))
+            batches.append((rows, self.scorer(joined.pack(rows, self.device))))
 
+        order, costs = by_prefix(joined.prefix_lengths, joined.suffix_lengths, joined.queries)
         with torch.inference_mode():
-            run_with_budget(joined.lengths, self.batch_tokens, step)
+            run_with_budget(costs, self.batch_tokens, step, order)
             if batches:
                 scores[np.concatenate([rows for rows, _ in batches])] = torch.cat([logits for _, logits in batches]).cpu().numpy()
         scores = scores[:, 0] if len(self.scorer.layers) == 1 else scores
@@ -105,19 +107,28 @@ class LlmReranker:
 
 
 class JoinedPairs:
-    """n pairs, joined only when packed. `lengths`, `passage_starts`: tokens of each pair, and before its passage, int64 [n]."""
+    """n pairs, joined only when packed. `queries`: that of each, int [n]. `prefix_lengths`, `suffix_lengths`: tokens before each
+    passage, and from it on, int64 [n]."""
 
     def __init__(self, tokenizer: PromptTokenizer, queries: TokenBatch, passages: TokenBatch, pairs: np.ndarray) -> None:
         self._tokenizer, self._queries, self._passages, self._pairs = tokenizer, queries, passages, pairs
+        self.queries = pairs[:, 0]
         query_lengths = queries.lengths[pairs[:, 0]]
         self._kept = tokenizer.kept(query_lengths, passages.lengths[pairs[:, 1]])
-        self.lengths = query_lengths + self._kept + tokenizer.special_tokens
-        self.passage_starts = tokenizer.passage_starts(query_lengths)
+        self.suffix_lengths = self._kept + tokenizer.ending
+        self.prefix_lengths = query_lengths + tokenizer.special_tokens - tokenizer.ending
 
-    def pack(self, rows: np.ndarray, device: torch.device) -> Packed:
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each pair, int64 [n]."""
+        return self.prefix_lengths + self.suffix_lengths
+
+    def pack(self, rows: np.ndarray, device: torch.device) -> PackedPrefixes:
         """Rows int [b], in that order, on the device."""
-        ids = [
-            self._tokenizer.join_cut(self._queries.take(q), self._passages.take(p)[:kept])
-            for (q, p), kept in zip(self._pairs[rows], self._kept[rows], strict=True)
+        queries, prefix_of = np.unique(self.queries[rows], return_inverse=True)
+        prefixes = [self._tokenizer.before_passage(self._queries.take(query)) for query in queries]
+        suffixes = [
+            self._tokenizer.from_passage_on(self._passages.take(passage)[:kept])
+            for passage, kept in zip(self._pairs[rows, 1], self._kept[rows], strict=True)
         ]
-        return pack(TokenBatch.from_rows(ids), np.arange(len(ids)), device)
+        return pack_prefixes(prefixes, suffixes, prefix_of, device)

@@ -80,11 +80,15 @@ class PromptTokenizer:
 
     def join_cut(self, query_ids: np.ndarray, passage_ids: np.ndarray) -> np.ndarray:
         """Ids, int32, of the pair of a query and a passage that is already cut."""
-        return np.concatenate([self._bos, query_ids, self._newline, passage_ids, self._ending])
+        return np.concatenate([self.before_passage(query_ids), self.from_passage_on(passage_ids)])
 
-    def passage_starts(self, query_lengths: np.ndarray) -> np.ndarray:
-        """Where the passage begins in each pair, int64 [n]: after bos, query and newline."""
-        return np.asarray(query_lengths, np.int64) + len(self._bos) + len(self._newline)
+    def before_passage(self, query_ids: np.ndarray) -> np.ndarray:
+        """Ids, int32, with which all pairs of a query begin: bos, query and newline."""
+        return np.concatenate([self._bos, query_ids, self._newline])
+
+    def from_passage_on(self, passage_ids: np.ndarray) -> np.ndarray:
+        """Ids, int32, of the rest of a pair: the passage, already cut, newline and question."""
+        return np.concatenate([passage_ids, self._ending])
 
     def _ids(self, text: str) -> np.ndarray:
         return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)

@@ -6,10 +6,23 @@
 from actors.models.backbones.bert import Bert
 from actors.models.backbones.decoder import Decoder
 from actors.models.backbones.packing import Packed, pack
+from actors.models.backbones.shared_prefixes import PackedPrefixes, SharedPrefixes, by_prefix, pack_prefixes
 from actors.models.backbones.tensors import Tensors
 from actors.models.description import CheckpointInfo
 
-__all__ = ["Backbone", "Bert", "Decoder", "Packed", "Tensors", "open_backbone", "pack"]
+__all__ = [
+    "Backbone",
+    "Bert",
+    "Decoder",
+    "Packed",
+    "PackedPrefixes",
+    "SharedPrefixes",
+    "Tensors",
+    "by_prefix",
+    "open_backbone",
+    "pack",
+    "pack_prefixes",
+]
 
 Backbone = Bert | Decoder
 

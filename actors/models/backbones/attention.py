@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from actors.models.backbones.layers import computed_in
-from actors.models.backbones.packing import Spans
+from actors.models.backbones.packing import Spans, runs_of_both
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,7 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries:
         return _variable_length(query, key, value, queries, keys, rule)
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     query, key, value = (part.to(computed_in(part.dtype, part.device)) for part in (query, key, value))
-    if len(queries.runs) >= len(keys.runs):
-        runs = [(first, count, length, int(keys.lengths[first])) for first, count, length in queries.runs]
-    else:
-        runs = [(first, count, int(queries.lengths[first]), length) for first, count, length in keys.runs]
-    for first, count, asked, length in runs:
+    for first, count, asked, length in runs_of_both(queries, keys):
         q = slice(queries.starts[first], queries.starts[first] + count * asked)
         k = slice(keys.starts[first], keys.starts[first] + count * length)
         out[q] = _equal_lengths(_rows(query[q], count), _rows(key[k], count), _rows(value[k], count), rule).transpose(1, 2).flatten(0, 1)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -108,8 +107,7 @@ class Bert:
         query = block.qkv.part(0, self.hidden_size)(wanted).unflatten(1, (self.heads, -1))
         keys_values = block.qkv.part(self.hidden_size, 3 * self.hidden_size)(hidden)
         key, value = keys_values.unflatten(1, (2, self.heads, -1)).unbind(1)
-        ones = Spans(np.ones(len(spans.lengths), np.int64), spans.device)
-        return self._feed_forward(block, attend(query, key, value, ones, spans, self._rule), wanted)
+        return self._feed_forward(block, attend(query, key, value, spans.queries(True), spans, self._rule), wanted)
 
     def _feed_forward(self, block: _Block, context: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         hidden = block.norm1(block.out(context).add_(hidden))

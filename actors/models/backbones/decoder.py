@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from actors.models.backbones.attention import AttentionRule, attend
 from actors.models.backbones.layers import Linear, LinearMap, RmsNorm, Rotary, Tables, activation, rotate
-from actors.models.backbones.packing import Packed, Spans
+from actors.models.backbones.packing import Layout, Packed
+from actors.models.backbones.shared_prefixes import PackedPrefixes
 from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
 
@@ -101,16 +101,16 @@ class Decoder:
         self._blocks = [_take_block(tensors, f"{prefix}layers.{i}.", shape, i) for i in range(shape.layers)]
         self._norm = RmsNorm.take(tensors, f"{prefix}norm", shape.eps, shape.gemma_norms)
 
-    def __call__(self, packed: Packed, only: Literal["last"] | None = None) -> torch.Tensor:
+    def __call__(self, packed: Packed | PackedPrefixes, only: Literal["last"] | None = None) -> torch.Tensor:
         """Last hidden states, normed, [T, hidden], or [b, hidden] of the last token of each text."""
         return self.finish(self.run(self.embed(packed), packed.spans, range(self.layers), only == "last"))
 
-    def embed(self, packed: Packed) -> torch.Tensor:
+    def embed(self, packed: Packed | PackedPrefixes) -> torch.Tensor:
         """The states that enter the first layer, [T, hidden]."""
         hidden = functional.embedding(packed.ids, self.words)
         return hidden * self._embed_scale if self.shape.embed_scale != 1 else hidden
 
-    def run(self, hidden: torch.Tensor, spans: Spans, layers: range, last_only: bool = False) -> torch.Tensor:
+    def run(self, hidden: torch.Tensor, spans: Layout, layers: range, last_only: bool = False) -> torch.Tensor:
         """States [T, hidden] through some blocks; with `last_only`, the last of them computes [b, hidden] of each text's last token alone.
 
         Exact: under causal attention a text's other tokens no longer matter to the last one once they have keys and values.
@@ -120,22 +120,22 @@ class Decoder:
             hidden = self._through(self._blocks[number], hidden, spans, tables, last_only and number == layers[-1])
         return hidden
 
-    def _through(self, block: _Block, hidden: torch.Tensor, spans: Spans, tables: Tables, last_only: bool) -> torch.Tensor:
+    def _through(self, block: _Block, hidden: torch.Tensor, spans: Layout, tables: Tables, last_only: bool) -> torch.Tensor:
         shape, normed = self.shape, block.norm1(hidden)
         wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         if last_only:
             query = block.qkv.part(0, wide)(normed[spans.lasts])
             keys_values = block.qkv.part(wide, wide + 2 * narrow)(normed)
-            queries = Spans(np.ones(len(spans.lengths), np.int64), spans.device)
             query_tables, hidden = (tables[0][spans.lasts], tables[1][spans.lasts]), hidden[spans.lasts]
         else:
             query, keys_values = block.qkv(normed).split([wide, 2 * narrow], 1)
-            queries, query_tables = spans, tables
+            query_tables = tables
         key, value = keys_values.unflatten(1, (2, shape.kv_heads, shape.head_dim)).unbind(1)
         query = query.unflatten(1, (shape.heads, shape.head_dim))
         if block.q_norm is not None and block.k_norm is not None:
             query, key = block.q_norm(query), block.k_norm(key)
-        context = attend(rotate(query, query_tables), rotate(key, tables), value, queries, spans, block.rule)
+        keys, queries = spans.keys(last_only), spans.queries(last_only)
+        context = attend(rotate(query, query_tables), keys.take(rotate(key, tables)), keys.take(value), queries, keys.spans, block.rule)
         return self._feed_forward(block, self._add(hidden, block.out(context), block.post1))
 
     def finish(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from actors.models.tokens import TokenBatch
+
+
+class Layout(Protocol):
+    """How b texts lie in a flat tensor, as a decoder asks: one after the other (Spans), or behind shared prefixes (SharedPrefixes)."""
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a text."""
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """int64 [T] on the device: each token's place in its text."""
+
+    @property
+    def lasts(self) -> torch.Tensor:
+        """int64 [b] on the device: the flat place of each text's last token."""
+
+    def queries(self, last_only: bool) -> Spans:
+        """The rows that ask in attention; with `last_only` the last token of each text."""
+
+    def keys(self, last_only: bool) -> Keys:
+        """What each of these rows looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys or values as attention's rows want them. `places`: int64, the flat place of each; none where they lie so already."""
+
+    spans: Spans
+    places: torch.Tensor | None = None
+
+    def take(self, flat: torch.Tensor) -> torch.Tensor:
+        """Rows of flat [T, ...], one after the other."""
+        return flat if self.places is None else flat[self.places]
 
 
 @dataclass(frozen=True)
@@ -29,14 +64,6 @@ class Spans:
         return to_device(self.starts.astype(np.int32), self.device)
 
     @cached_property
-    def runs(self) -> list[tuple[int, int, int]]:
-        """(first row, rows, their length) of each stretch of equal lengths: rows sorted by length make few of them."""
-        borders = np.flatnonzero(np.diff(self.lengths)) + 1
-        firsts = np.concatenate([[0], borders])
-        counts = np.diff(np.concatenate([firsts, [len(self.lengths)]]))
-        return [(int(first), int(count), int(self.lengths[first])) for first, count in zip(firsts, counts, strict=True)]
-
-    @cached_property
     def longest(self) -> int:
         """The most tokens of a row."""
         return int(self.lengths.max(initial=0))
@@ -55,6 +82,14 @@ class Spans:
     def lasts(self) -> torch.Tensor:
         """int64 [b] on the device: the flat place of each row's last token."""
         return to_device(self.starts[1:] - 1, self.device)
+
+    def queries(self, last_only: bool) -> Spans:
+        """The rows that ask in attention: these, or the last token of each."""
+        return Spans(np.ones(len(self.lengths), np.int64), self.device) if last_only else self
+
+    def keys(self, last_only: bool) -> Keys:
+        """Every row looks at itself."""
+        return Keys(self)
 
     def take(self, rows: np.ndarray) -> tuple[torch.Tensor, Spans]:
         """Flat places (int64 on the device) of the tokens of some rows (int [k]), and where these lie when packed in that order."""
@@ -82,6 +117,14 @@ def pack(tokens: TokenBatch, rows: np.ndarray, device: torch.device) -> Packed:
     spans = Spans(lengths, device)
     places = np.arange(spans.starts[-1]) + np.repeat(tokens.offsets[rows] - spans.starts[:-1], lengths)
     return Packed(to_device(tokens.values[places].astype(np.int64), device), spans)
+
+
+def runs_of_both(queries: Spans, keys: Spans) -> list[tuple[int, int, int, int]]:
+    """(first row, rows, their queries, their keys) of each stretch in which neither number changes: rows sorted by length make few."""
+    borders = np.flatnonzero(np.diff(queries.lengths) | np.diff(keys.lengths)) + 1
+    firsts = [0, *borders.tolist()]
+    ends = [*borders.tolist(), len(keys.lengths)]
+    return [(first, end - first, int(queries.lengths[first]), int(keys.lengths[first])) for first, end in zip(firsts, ends, strict=True)]
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:

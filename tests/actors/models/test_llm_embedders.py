@@ -57,6 +57,16 @@ def test_query_vectors_are_flagembeddings_however_the_task_is_given(case, folder
     assert_same(load(folder, query_instruction=instruction).encode_queries(QUERIES).dense, case)
 
 
+@pytest.mark.parametrize("folder", [ICL, GEMMA2, QWEN2])
+def test_queries_that_begin_alike_get_the_vectors_that_each_gets_alone(folder):
+    """Their examples or instruction go through the network once a batch; a lone query has nothing to share."""
+    settings = {"examples": EXAMPLES} if folder == ICL else {}
+    encoder, small = (load(folder, query_instruction=TASK, **settings, batch_tokens=budget) for budget in (2048, 40))
+    alone = np.concatenate([encoder.encode_queries([text]).dense for text in TEXTS])
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS).dense, alone, atol=1e-5)
+    np.testing.assert_allclose(small.encode_queries(TEXTS).dense, alone, atol=1e-5)
+
+
 def test_few_shot_queries_are_flagembeddings():
     encoder = load(ICL, query_instruction=TASK, max_length=48, examples=EXAMPLES)
     encoded = encoder.encode_queries(QUERIES)

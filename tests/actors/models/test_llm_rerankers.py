@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2Model
 
 from actors.models import load_encoder, load_reranker
+from actors.models.backbones import SharedPrefixes
 from actors.models.backbones.packing import Spans
 from actors.models.lightweight import Compression
 from actors.models.prompt_tokenizer import PromptTokenizer
@@ -153,10 +154,11 @@ def test_scores_from_tokens_are_those_from_texts(kind):
 
 def test_compression_takes_means_of_passage_tokens_alone():
     hidden = torch.arange(11.0)[:, None].repeat(1, 2)
-    spans = Spans(np.array([8, 3]), hidden.device)  # 2 query tokens, 5 of the passage, 1 after it; and a passage of none
-    merged, lay = Compression(2, (1,), ending=1).merge(hidden, spans, np.array([2, 2]))
-    assert merged[:, 0].tolist() == [0, 1, 2.5, 4.5, 6, 7, 8, 9, 10]
-    assert lay.lengths.tolist() == [6, 3]
+    # 4 query tokens, a passage of 5 and 1 after it; and a passage of none
+    pairs = SharedPrefixes(Spans(np.array([4, 6, 1]), hidden.device), np.array([0, 0]))
+    merged, lay = Compression(2, (1,), ending=1).merge(hidden, pairs)
+    assert merged[:, 0].tolist() == [0, 1, 2, 3, 4.5, 6.5, 8, 9, 10]
+    assert lay.pieces.lengths.tolist() == [4, 4, 1] and lay.prefix_of.tolist() == [0, 0]
 
 
 def test_a_prompt_reads_as_the_models_were_trained():
