@@ -16,7 +16,7 @@ class EncodedTexts:
 
     `dense`: float32 [n, d]. `multi_vector`: for each text float32 [tokens, d]: bge-m3's ColBERT vectors (all but the cls token), for
     other models the last hidden states with length 1; none if not asked for. `sparse_rows`: bge-m3's lexical weights; none if not
-    asked for. `padded_tokens`: tokens computed; `tokens`: those given (the same: nothing is padded). `truncated`: texts that lost tokens.
+    asked for. `tokens`: those of all texts; `padded_tokens`: with what pads them (nothing does). `truncated`: texts that lost tokens.
     """
 
     dense: np.ndarray

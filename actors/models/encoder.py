@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from actors.models.backbones import Bert, Decoder, Packed, Tensors, by_prefix, open_backbone, pack
+from actors.models.backbones import Bert, Decoder, Packed, Tensors, common_prefix, open_backbone, pack, pack_alike
 from actors.models.backbones.m3_heads import M3Heads
-from actors.models.backbones.shared_prefixes import common_prefix, pack_alike
-from actors.models.batching import run_with_budget
+from actors.models.batching import by_prefix, run_with_budget
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder
 from actors.models.description import has_m3_heads
 from actors.models.encoded import EncodedTexts, Parts

@@ -1,7 +1,8 @@
 """Pairs in, scores out, most pairs leaving early: a layer-wise reranker that drops the worst candidates of each query on its way.
 
 At each exit all pairs still in the race are scored by that layer's head; the worst of each query leave with this score, the others
-go on from the states they have. Nothing is computed twice, so those that stay get the scores that they would get without exits.
+go on from the states they have. No pair's passage is computed twice, and those that stay get the scores that they would get without
+exits.
 """
 
 import math
@@ -11,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from actors.models.backbones import by_prefix
-from actors.models.batching import run_with_budget
+from actors.models.batching import by_prefix, run_with_budget
 from actors.models.layerwise import LayerScorer, Progress
 from actors.models.llm_reranker import JoinedPairs, LlmReranker
 from actors.models.pairs import sigmoid
@@ -48,7 +48,7 @@ def score_with_exits(
     joined = reranker.join(queries, passages, pairs)
     out = ExitScores(np.empty(len(pairs), np.float32), np.empty(len(pairs), np.int64))
     with torch.inference_mode():
-        for rows in _groups(pairs[:, 0], joined.lengths, reranker.batch_tokens):
+        for rows in _groups(pairs[:, 0], joined.plan(np.arange(len(pairs)))[1], reranker.batch_tokens):
             race = _Race(reranker, scorer, joined, rows)
             for layer, keep in exits:
                 scores = race.run(layer)
@@ -79,7 +79,8 @@ class _Race:
         run_with_budget(costs, self._reranker.batch_tokens, step, order)
         self.rows = self.rows[np.concatenate([rows for rows, _, _ in done])]
         self._chosen = np.arange(len(self.rows))
-        self._progress = None if last else Progress.concatenate([progress for _, progress, _ in done])
+        if not last:
+            self._progress = Progress.concatenate([progress for _, progress, _ in done], self._joined.query_of[self.rows])
         return torch.cat([scores for _, _, scores in done]).cpu().numpy()
 
     def keep(self, chosen: np.ndarray) -> None:
@@ -97,8 +98,7 @@ class _Race:
         if self._progress is not None:
             spans, chosen = self._progress.spans, self._chosen
             return by_prefix(spans.prefix_lengths[chosen], spans.suffix_lengths[chosen], spans.prefix_of[chosen])
-        joined = self._joined
-        return by_prefix(joined.prefix_lengths[self.rows], joined.suffix_lengths[self.rows], joined.queries[self.rows])
+        return self._joined.plan(self.rows)
 
 
 def _checked(reranker: LlmReranker, exits: Sequence[Exit]) -> LayerScorer:
@@ -120,13 +120,13 @@ def _best(rows: np.ndarray, queries: np.ndarray, scores: np.ndarray, keep: int |
     return np.sort(order[ranks < np.repeat(kept, sizes)])
 
 
-def _groups(queries: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
-    """Rows of whole queries, as many as fit a budget of tokens, at least one query."""
+def _groups(queries: np.ndarray, costs: np.ndarray, budget: int) -> Iterator[np.ndarray]:
+    """Rows of whole queries, as many as fit a budget of tokens, at least one query. `costs`: int [n], tokens."""
     order = np.argsort(queries, kind="stable")
     group: list[np.ndarray] = []
     tokens = 0
     for rows in np.split(order, np.flatnonzero(np.diff(queries[order])) + 1):
-        size = int(lengths[rows].sum())
+        size = int(costs[rows].sum())
         if group and tokens + size > budget:
             yield np.concatenate(group)
             group, tokens = [], 0

@@ -54,9 +54,11 @@ class Progress:
         return Progress(self.hidden[places], spans, self.layer)
 
     @classmethod
-    def concatenate(cls, parts: Sequence["Progress"]) -> "Progress":
-        """The rows of all parts, one after the other."""
-        places, spans = SharedPrefixes.concatenate([part.spans for part in parts])
+    def concatenate(cls, parts: Sequence["Progress"], queries: np.ndarray) -> "Progress":
+        """The rows of all parts, one after the other; `queries`: int, that of each row."""
+        if len(parts) == 1:
+            return parts[0]
+        places, spans = SharedPrefixes.concatenate([part.spans for part in parts], queries)
         return cls(torch.cat([part.hidden for part in parts])[places], spans, parts[0].layer)
 
 

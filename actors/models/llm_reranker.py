@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from actors.models.backbones import Decoder, PackedPrefixes, Tensors, by_prefix, pack_prefixes
-from actors.models.batching import run_with_budget
+from actors.models.backbones import Decoder, PackedPrefixes, Tensors, pack_prefixes
+from actors.models.batching import by_prefix, run_with_budget
 from actors.models.checkpoint import checkpoint_digest
 from actors.models.description import CheckpointInfo
 from actors.models.pairs import index_pairs, sigmoid
@@ -91,7 +91,7 @@ class LlmReranker:
         def step(rows: np.ndarray) -> None:
             batches.append((rows, self.scorer(joined.pack(rows, self.device))))
 
-        order, costs = by_prefix(joined.prefix_lengths, joined.suffix_lengths, joined.queries)
+        order, costs = joined.plan(np.arange(len(pairs)))
         with torch.inference_mode():
             run_with_budget(costs, self.batch_tokens, step, order)
             if batches:
@@ -107,12 +107,12 @@ class LlmReranker:
 
 
 class JoinedPairs:
-    """n pairs, joined only when packed. `queries`: that of each, int [n]. `prefix_lengths`, `suffix_lengths`: tokens before each
+    """n pairs, joined only when packed. `query_of`: int [n]. `prefix_lengths`, `suffix_lengths`: tokens before each
     passage, and from it on, int64 [n]."""
 
     def __init__(self, tokenizer: PromptTokenizer, queries: TokenBatch, passages: TokenBatch, pairs: np.ndarray) -> None:
         self._tokenizer, self._queries, self._passages, self._pairs = tokenizer, queries, passages, pairs
-        self.queries = pairs[:, 0]
+        self.query_of = pairs[:, 0]
         query_lengths = queries.lengths[pairs[:, 0]]
         self._kept = tokenizer.kept(query_lengths, passages.lengths[pairs[:, 1]])
         self.suffix_lengths = self._kept + tokenizer.ending
@@ -123,9 +123,13 @@ class JoinedPairs:
         """Tokens of each pair, int64 [n]."""
         return self.prefix_lengths + self.suffix_lengths
 
+    def plan(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """by_prefix's order and costs of rows int [b]."""
+        return by_prefix(self.prefix_lengths[rows], self.suffix_lengths[rows], self.query_of[rows])
+
     def pack(self, rows: np.ndarray, device: torch.device) -> PackedPrefixes:
         """Rows int [b], in that order, on the device."""
-        queries, prefix_of = np.unique(self.queries[rows], return_inverse=True)
+        queries, prefix_of = np.unique(self.query_of[rows], return_inverse=True)
         prefixes = [self._tokenizer.before_passage(self._queries.take(query)) for query in queries]
         suffixes = [
             self._tokenizer.from_passage_on(self._passages.take(passage)[:kept])

@@ -78,10 +78,6 @@ class PromptTokenizer:
         limits = PairLimits(self.max_length, self.query_max_length, self.max_positions, self.special_tokens, 2 * len(self._ending))
         return limits.kept(query_lengths, passage_lengths)
 
-    def join_cut(self, query_ids: np.ndarray, passage_ids: np.ndarray) -> np.ndarray:
-        """Ids, int32, of the pair of a query and a passage that is already cut."""
-        return np.concatenate([self.before_passage(query_ids), self.from_passage_on(passage_ids)])
-
     def before_passage(self, query_ids: np.ndarray) -> np.ndarray:
         """Ids, int32, with which all pairs of a query begin: bos, query and newline."""
         return np.concatenate([self._bos, query_ids, self._newline])

@@ -6,7 +6,7 @@
 from actors.models.backbones.bert import Bert
 from actors.models.backbones.decoder import Decoder
 from actors.models.backbones.packing import Packed, pack
-from actors.models.backbones.shared_prefixes import PackedPrefixes, SharedPrefixes, by_prefix, pack_prefixes
+from actors.models.backbones.shared_prefixes import PackedPrefixes, SharedPrefixes, common_prefix, pack_alike, pack_prefixes
 from actors.models.backbones.tensors import Tensors
 from actors.models.description import CheckpointInfo
 
@@ -18,9 +18,10 @@ __all__ = [
     "PackedPrefixes",
     "SharedPrefixes",
     "Tensors",
-    "by_prefix",
+    "common_prefix",
     "open_backbone",
     "pack",
+    "pack_alike",
     "pack_prefixes",
 ]
 

@@ -85,6 +85,7 @@ def _variable_length(
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
+    # Causal rows with fewer queries than keys ask with their last tokens, as FlashAttention aligns them since 2.1.
     left = rule.window - 1 if rule.window else -1
     right = 0 if rule.causal and queries.longest > 1 else -1  # a lone query is a row's last token, which nothing follows
     context: Any = varlen_attn(

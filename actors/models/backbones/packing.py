@@ -28,7 +28,7 @@ class Layout(Protocol):
         """int64 [b] on the device: the flat place of each text's last token."""
 
     def queries(self, last_only: bool) -> Spans:
-        """The rows that ask in attention; with `last_only` the last token of each text."""
+        """The rows that ask in attention; with `last_only` one token of each text."""
 
     def keys(self, last_only: bool) -> Keys:
         """What each of these rows looks at."""
@@ -36,13 +36,14 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys or values as attention's rows want them. `places`: int64, the flat place of each; none where they lie so already."""
+    """How the rows of attention find their keys and values. `spans`: how many each row has. `places`: int64, where each of these lies
+    in a flat tensor, row after row; none where they lie so already."""
 
     spans: Spans
     places: torch.Tensor | None = None
 
     def take(self, flat: torch.Tensor) -> torch.Tensor:
-        """Rows of flat [T, ...], one after the other."""
+        """The keys or values of all rows, out of flat [T, ...]."""
         return flat if self.places is None else flat[self.places]
 
 
@@ -84,7 +85,7 @@ class Spans:
         return to_device(self.starts[1:] - 1, self.device)
 
     def queries(self, last_only: bool) -> Spans:
-        """The rows that ask in attention: these, or the last token of each."""
+        """The rows that ask in attention: these, or one token of each."""
         return Spans(np.ones(len(self.lengths), np.int64), self.device) if last_only else self
 
     def keys(self, last_only: bool) -> Keys:

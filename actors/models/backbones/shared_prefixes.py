@@ -17,7 +17,6 @@ import torch
 from actors.models.backbones.packing import Keys, Spans, to_device
 from actors.models.tokens import TokenBatch
 
-_KEYS_PER_TOKEN = 8
 _WORTH = 0.1
 
 
@@ -74,38 +73,47 @@ class SharedPrefixes:
     def take(self, rows: np.ndarray) -> tuple[torch.Tensor, SharedPrefixes]:
         """Flat places (int64 on the device) of the tokens of some texts (int [k]), and where these lie when packed in that order."""
         prefixes, prefix_of = np.unique(self.prefix_of[rows], return_inverse=True)
-        places, pieces = self.pieces.take(np.concatenate([prefixes, self._first_suffix + rows]))
+        places, pieces = self.pieces.take(np.concatenate([prefixes, self._suffixes[rows]]))
         return places, SharedPrefixes(pieces, prefix_of)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[SharedPrefixes]) -> tuple[torch.Tensor, SharedPrefixes]:
-        """All parts' texts, one after the other, of flat tensors that are joined so: places and layout as `take` gives them."""
-        counts = [part._first_suffix for part in parts]
+    def concatenate(cls, parts: Sequence[SharedPrefixes], owners: np.ndarray) -> tuple[torch.Tensor, SharedPrefixes]:
+        """All parts' texts, one after the other, of flat tensors that are joined so: places and layout as `take` gives them.
+
+        `owners`: int, of each text; those of one owner begin alike, so that the prefix which the first of them has serves all.
+        """
         pieces = Spans(np.concatenate([part.pieces.lengths for part in parts]), parts[0].device)
-        is_suffix = np.concatenate([np.arange(len(part.pieces.lengths)) >= count for part, count in zip(parts, counts, strict=True)])
-        prefix_of = [part.prefix_of + first for part, first in zip(parts, np.cumsum([0, *counts[:-1]]), strict=True)]
-        places, joined = pieces.take(np.argsort(is_suffix, kind="stable"))
-        return places, cls(joined, np.concatenate(prefix_of))
+        before = np.cumsum([0, *(len(part.pieces.lengths) for part in parts[:-1])])
+        prefixes = np.concatenate([part.prefix_of + first for part, first in zip(parts, before, strict=True)])
+        suffixes = np.concatenate([part._suffixes + first for part, first in zip(parts, before, strict=True)])
+        _, firsts, prefix_of = np.unique(owners, return_index=True, return_inverse=True)
+        places, joined = pieces.take(np.concatenate([prefixes[firsts], suffixes]))
+        return places, cls(joined, prefix_of)
 
     @property
     def _first_suffix(self) -> int:
         return len(self.pieces.lengths) - len(self.prefix_of)
 
+    @property
+    def _suffixes(self) -> np.ndarray:
+        """Piece numbers of the texts' suffixes, int64 [b]."""
+        return self._first_suffix + np.arange(len(self))
+
     @cached_property
     def _last_keys(self) -> Keys:
-        places, _ = self.pieces.take(self._halves)
-        return Keys(Spans(self.prefix_lengths + self.suffix_lengths, self.device), places)
+        return Keys(Spans(self.prefix_lengths + self.suffix_lengths, self.device), self._whole_places)
 
     @cached_property
     def _all_keys(self) -> Keys:
-        places, _ = self.pieces.take(np.concatenate([np.arange(self._first_suffix), self._halves]))
-        alone = self.pieces.lengths[: self._first_suffix]
-        return Keys(Spans(np.concatenate([alone, self._last_keys.spans.lengths]), self.device), places)
+        lengths = np.concatenate([self.pieces.lengths[: self._first_suffix], self._last_keys.spans.lengths])
+        prefixes = torch.arange(int(self.pieces.starts[self._first_suffix]), device=self.device)
+        return Keys(Spans(lengths, self.device), torch.cat([prefixes, self._whole_places]))
 
-    @property
-    def _halves(self) -> np.ndarray:
-        """Each text's two pieces, one after the other, int64 [2 b]."""
-        return np.column_stack([self.prefix_of, self._first_suffix + np.arange(len(self))]).ravel()
+    @cached_property
+    def _whole_places(self) -> torch.Tensor:
+        """The flat places of each text's tokens, text after text."""
+        halves = np.column_stack([self.prefix_of, self._suffixes])
+        return self.pieces.take(halves.ravel())[0]
 
 
 @dataclass(frozen=True)
@@ -140,20 +148,3 @@ def common_prefix(tokens: TokenBatch) -> int:
         same = tokens.take(0)[:shared] == tokens.take(row)[:shared]
         shared = shared if same.all() else int(same.argmin())
     return shared if shared * (len(tokens) - 1) >= _WORTH * len(tokens.values) else 0
-
-
-def by_prefix(prefix_lengths: np.ndarray, suffix_lengths: np.ndarray, prefix_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(order, costs) of texts for batching.run_with_budget, int64 [b] each: texts of one prefix lie together, the longest first.
-
-    A text costs its suffix, and an eighth of all it looks at where that is more, since keys and values are laid out for each text;
-    the first of its prefix pays for the prefix too. What a batch computes again because it begins amid a prefix's texts is not counted.
-    """
-    costs = np.maximum(suffix_lengths, -(-(prefix_lengths + suffix_lengths) // _KEYS_PER_TOKEN))
-    if not len(costs):
-        return np.zeros(0, np.int64), costs
-    longest = np.zeros(int(prefix_of.max()) + 1, np.int64)
-    np.maximum.at(longest, prefix_of, suffix_lengths)
-    order = np.lexsort((-suffix_lengths, prefix_of, -longest[prefix_of]))
-    first = order[np.diff(prefix_of[order], prepend=-1) != 0]
-    costs[first] += prefix_lengths[first]
-    return order, costs

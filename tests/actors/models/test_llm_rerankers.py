@@ -43,6 +43,11 @@ def load(folder, **settings):
     return load_reranker(folder, device="cpu", precision="fp32", **settings)
 
 
+def joined(tokenizer, query_ids, passage_ids):
+    """The ids of a whole pair."""
+    return np.concatenate([tokenizer.before_passage(query_ids), tokenizer.from_passage_on(passage_ids)])
+
+
 def assert_same(got, want, name="scores"):
     want = np.asarray(want)
     assert got.shape == want.shape, f"{name}: {got.shape} instead of {want.shape}"
@@ -118,7 +123,7 @@ def test_every_layer_of_a_lightweight_model_has_its_own_head():
     model = load(LIGHTWEIGHT, cutoff_layers=[3, 6])
     tokenizer, scores = model.pair_tokenizer, model.compute_score(OTHERS)
     for (query, passage), by_layer in zip(OTHERS, scores, strict=True):
-        ids = tokenizer.join_cut(tokenizer.queries([query]).take(0), tokenizer.passages([passage]).take(0))
+        ids = joined(tokenizer, tokenizer.queries([query]).take(0), tokenizer.passages([passage]).take(0))
         with torch.inference_mode():
             output = network(torch.tensor(ids[None], dtype=torch.long), output_hidden_states=True)
             states = {3: network.norm(output.hidden_states[3][0, -1]), 6: output.last_hidden_state[0, -1]}
@@ -166,7 +171,7 @@ def test_a_prompt_reads_as_the_models_were_trained():
     rust = tokenizer._tokenizer
     query, passage = tokenizer.queries(["what is panda?"]).take(0), tokenizer.passages(["a bear " * 40]).take(0)
     kept = int(tokenizer.kept([len(query)], [len(passage)])[0])
-    text = rust.decode(tokenizer.join_cut(query, passage[:kept]).tolist(), skip_special_tokens=False)
+    text = rust.decode(joined(tokenizer, query, passage[:kept]).tolist(), skip_special_tokens=False)
     assert text.startswith("<bos>A: what is panda?\nB: a bear a bear") and text.endswith(f"\n{tokenizer.prompt}")
     assert tokenizer.prompt.endswith("'Yes' or 'No'.") and PromptTokenizer(LIGHTWEIGHT).prompt.startswith("Predict whether passage B")
 
@@ -182,7 +187,7 @@ def test_a_bos_that_pads_is_left_out(tmp_path):
     shutil.copytree(GEMMA, tmp_path / "model")
     config = json.loads((GEMMA / "tokenizer_config.json").read_text())
     (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps({**config, "pad_token": {"content": "<bos>"}}))
-    without, whole = (PromptTokenizer(folder).join_cut(np.array([5]), np.array([6])).tolist() for folder in (tmp_path / "model", GEMMA))
+    without, whole = (joined(PromptTokenizer(folder), np.array([5]), np.array([6])).tolist() for folder in (tmp_path / "model", GEMMA))
     assert whole == [2, *without] and without[0] == 5
 
 
@@ -203,7 +208,7 @@ def test_any_language_model_of_our_families_can_answer_yes(name, tmp_path):
     network = AutoModelForCausalLM.from_pretrained(tmp_path / "model", attn_implementation="eager", dtype=torch.float32).eval()
     tokenizer = model.pair_tokenizer
     for (query, passage), score in zip(OTHERS, model.compute_score(OTHERS), strict=True):
-        ids = tokenizer.join_cut(tokenizer.queries([query]).take(0), tokenizer.passages([passage]).take(0))
+        ids = joined(tokenizer, tokenizer.queries([query]).take(0), tokenizer.passages([passage]).take(0))
         with torch.inference_mode():
             logits = network(torch.tensor(ids[None], dtype=torch.long)).logits[0, -1]
         assert_same(score, float(logits[tokenizer.yes_id]))

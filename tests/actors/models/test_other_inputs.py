@@ -64,6 +64,7 @@ def test_the_yes_logit_is_transformers():
     yes = Tokenizer.from_file(str(folder / "tokenizer.json")).encode("Yes", add_special_tokens=False).ids[0]
     pieces = reranker.pair_tokenizer
     with torch.inference_mode():
-        prompts = [pieces.join_cut(pieces.queries([query]).take(0), pieces.passages([passage]).take(0)) for query, passage in PAIRS]
+        halves = [(pieces.queries([query]).take(0), pieces.passages([passage]).take(0)) for query, passage in PAIRS]
+        prompts = [np.concatenate([pieces.before_passage(query), pieces.from_passage_on(passage)]) for query, passage in halves]
         want = torch.stack([model(input_ids=torch.from_numpy(ids)[None].long()).logits[0, -1, yes] for ids in prompts]).numpy()
     check(reranker.compute_score(PAIRS), want)

@@ -1,19 +1,22 @@
 """Texts that begin alike: their common tokens go through a decoder once, and nothing that comes out changes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
-from actors.models.backbones import Decoder, SharedPrefixes, Tensors, by_prefix, pack, pack_prefixes
+from actors.models import load_encoder, load_reranker
+from actors.models.backbones import Decoder, SharedPrefixes, Tensors, common_prefix, pack, pack_alike, pack_prefixes
 from actors.models.backbones.packing import Spans
-from actors.models.backbones.shared_prefixes import common_prefix, pack_alike
-from actors.models.batching import run_with_budget
 from actors.models.description import read_description
 from actors.models.tokens import TokenBatch
 from tests.networks import NETWORKS, random_network
 
+CKPT = Path(__file__).parents[2] / "data" / "parity" / "ckpt"
 CPU = torch.device("cpu")
 
 
@@ -56,7 +59,8 @@ def texts_in(flat: torch.Tensor, layout: SharedPrefixes) -> list[list[int]]:
 def test_texts_taken_out_and_joined_again_read_as_before(parts, data):
     flats = [torch.arange(int(part.pieces.lengths.sum())) + 100 * number for number, part in enumerate(parts)]
     before = [text for flat, part in zip(flats, parts, strict=True) for text in texts_in(flat, part)]
-    places, joined = SharedPrefixes.concatenate(parts)
+    owners = np.arange(len(before))[::-1]
+    places, joined = SharedPrefixes.concatenate(parts, owners)
     flat = torch.cat(flats)[places]
     assert texts_in(flat, joined) == before
     rows = np.array(data.draw(st.lists(st.integers(0, len(joined) - 1), min_size=1, unique=True)))
@@ -65,21 +69,40 @@ def test_texts_taken_out_and_joined_again_read_as_before(parts, data):
     assert len(some.pieces.lengths) - len(rows) == len(set(joined.prefix_of[rows].tolist()))  # no prefix that nobody needs
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 60)), max_size=30), st.integers(20, 300))
-def test_batches_keep_texts_of_a_prefix_together_and_to_the_budget(texts, budget):
-    prefix_of, suffixes = np.array(texts, np.int64).reshape(-1, 2).T
-    prefix_lengths = np.array([5, 9, 30, 1])[prefix_of]
-    order, costs = by_prefix(prefix_lengths, suffixes, prefix_of)
-    batches: list[np.ndarray] = []
-    run_with_budget(costs, budget, batches.append, order)
-    rows = np.concatenate([*batches, np.zeros(0, np.int64)]).astype(int)
-    assert sorted(rows.tolist()) == list(range(len(texts)))
-    seen = prefix_of[rows]
-    assert len(np.flatnonzero(np.diff(seen))) + bool(len(seen)) == len(set(seen.tolist()))
-    for batch in batches:
-        computed = suffixes[batch].sum() + sum(int(prefix_lengths[prefix_of == prefix][0]) for prefix in set(prefix_of[batch].tolist()))
-        again = prefix_lengths[batch[0]]
-        assert len(batch) == 1 or computed <= budget + again
+@given(layouts(), st.data())
+def test_parts_of_one_layout_find_their_prefixes_again(layout, data):
+    """As when the pairs of a query were cut into several batches."""
+    flat = torch.arange(int(layout.pieces.lengths.sum()))
+    rows = data.draw(st.permutations(range(len(layout))))
+    cut = data.draw(st.integers(1, len(rows)))
+    chosen = [np.array(part) for part in (rows[:cut], rows[cut:]) if part]
+    parts = [layout.take(part) for part in chosen]
+    places, joined = SharedPrefixes.concatenate([part for _, part in parts], layout.prefix_of[rows])
+    there = torch.cat([flat[places] for places, _ in parts])[places]
+    assert texts_in(there, joined) == [texts_in(flat, layout)[row] for row in rows]
+    assert len(joined.pieces.lengths) - len(rows) == len(set(layout.prefix_of.tolist()))
+
+
+def operations(work) -> int:
+    """Multiplications and additions of all matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def test_queries_behind_the_same_examples_cost_little_more_than_one():
+    examples = [{"query": "what is panda", "response": "a bear " * 30}]
+    encoder = load_encoder(CKPT / "tiny-bge-en-icl", device="cpu", precision="fp32", query_instruction="Find.", examples=examples)
+    queries = [f"capital of {country}" for country in ("France", "Chile", "Nepal", "Kenya")]
+    assert operations(lambda: encoder.encode_queries(queries)) < 2 * operations(lambda: encoder.encode_queries(queries[:1]))
+
+
+@pytest.mark.parametrize("name", ["tiny-bge-reranker-v2-gemma", "tiny-bge-reranker-v2-minicpm-layerwise"])
+def test_a_querys_candidates_share_what_it_costs(name):
+    reranker = load_reranker(CKPT / name, device="cpu", precision="fp32", prompt="Yes?")
+    one, others = ([(f"{query} {'what is a panda ' * 20}", f"bear {i}") for i in range(4)] for query in ("one", "two"))
+    alone = sum(operations(lambda pair=pair: reranker.compute_score([pair])) for pair in (*one, *others))
+    assert operations(lambda: reranker.compute_score([*one, *others])) < alone / 2
 
 
 @pytest.mark.parametrize(
