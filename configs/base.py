@@ -71,7 +71,7 @@ class PoolConfig(Section):
     threads: int = execution(0, ge=0)
     """Torch threads of one actor on CPU; 0 takes the driver's cores divided by max_size."""
     memory_gb: float = execution(0.0, ge=0)
-    """Heap memory that one actor reserves in Ray, in GB; 0 reserves none."""
+    """Heap memory that one actor reserves in Ray, in GiB; 0 reserves none."""
 
     @model_validator(mode="after")
     def _min_within_max(self) -> "PoolConfig":

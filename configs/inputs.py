@@ -70,4 +70,4 @@ class QueriesConfig(InputConfig):
     only_judged: bool = False
     """Run just the queries that the qrels judge, as benchmarks do."""
     unit_rows: int = Field(default=128, ge=1)
-    """Queries of one work unit."""
+    """Queries of one work unit: 128 with 100 candidates each are 12,800 pairs, seconds to minutes of reranking."""

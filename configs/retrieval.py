@@ -34,21 +34,24 @@ class IndexConfig(Section):
     segment_rows: int = Field(default=1_000_000, ge=1)
     """Passages of one segment: bounds the memory of a build and the work of a rebuild."""
     nlist: int = Field(default=0, ge=0)
-    """Inverted lists; 0 takes about 4 x sqrt(passages)."""
+    """Inverted lists; 0 takes about 4 x sqrt(passages), but no more than train_rows / 39: 5,128 by default, from 1.6 million passages on.
+    For more, raise train_rows."""
     nprobe: int = Field(default=0, ge=0)
     """Lists visited per query; 0 takes nlist/8, at least 16. The share of lists visited sets the recall."""
     pq_bytes: int = Field(default=0, ge=0)
     """Bytes of a product-quantised vector; 0 takes dimension/8."""
     train_rows: int = Field(default=200_000, ge=1)
-    """Sample that trains the shared quantiser; at least 39 x nlist is wanted."""
+    """Passages of the sample that trains the shared quantiser. FAISS wants 39 for each list: 200,000 serve 5,128 lists."""
     overfetch: int = Field(default=4, ge=1)
-    """Compressed kinds fetch overfetch x k candidates and re-score them exactly from the stored vectors."""
+    """Compressed kinds fetch overfetch x k candidates (k + 64 at least) and re-score them exactly from the stored vectors. Where codes
+    are close, 4 is only the start: the fetch is widened until nothing can be missed."""
     recall_queries: int = Field(default=100, ge=0)
-    """Passages used as queries to measure recall@100 against exact search; 0 measures nothing."""
+    """Passages used as queries to measure recall@100 against exact search; 0 measures nothing. A hundred tell a loss of 0.01,
+    reindex.max_recall_drop, from noise."""
     seed: int = Field(default=0, ge=0, lt=1 << 31)
     """Seed of the training sample and of k-means."""
     builders: int = execution(2, ge=1)
-    """Segments built at once, at most."""
+    """Segments built at once, at most: each holds a segment of vectors in memory."""
 
 
 class FusionWeights(Section):
@@ -81,7 +84,8 @@ class SearchConfig(Section):
     retrievers: Annotated[tuple[RetrieverKind, ...], BeforeValidator(listed)] = Field(default=("dense",), min_length=1)
     """Who finds candidates: dense (vectors), sparse (lexical weights of an encoder that has them, such as bge-m3), bm25, or several."""
     fusion: Literal["rrf", "weighted"] = "rrf"
-    """How several are made one: reciprocal rank fusion, or the weighted sum of their scores. Without a tuned weight, ranks do better."""
+    """How several are made one: reciprocal rank fusion, or the weighted sum of their scores. Ranks need no tuned weights, since
+    scores of different scales are not added."""
     weights: FusionWeights = FusionWeights()
     """What each of several retrievers counts."""
     fetch: int | None = Field(default=None, ge=1)
@@ -94,13 +98,14 @@ class SearchConfig(Section):
     keep_candidates: bool = execution(False)
     """Write the candidates of `run` as well; the rankings hold the same passages."""
     memory_gb: float = execution(0.0, ge=0)
-    """Memory for resident segments over the cluster, in GB; 0 takes half of what Ray sees. Less than the index: shard by shard."""
+    """Memory for resident segments over the cluster, in GiB; 0 takes half of what Ray sees. Less than the index: shard by shard."""
     searchers: int = execution(1, ge=1)
-    """Actors that the resident segments are spread over."""
+    """Actors that the resident segments are spread over, at least; more where a share would not fit a node, never more than segments.
+    One serves a machine, since FAISS uses all its cores."""
     searcher_gpus: float | None = execution(None, ge=0)
     """GPUs of one searcher; none takes a quarter where faiss-gpu and a GPU are there; 0 leaves the GPUs to the models."""
     workers: PoolConfig = PoolConfig(gpus=0.25)
-    """Actors that embed the queries."""
+    """Actors that embed the queries. These are few and short, so a quarter of a GPU does."""
 
     @property
     def depth(self) -> int:

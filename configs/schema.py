@@ -45,13 +45,13 @@ class EvaluateConfig(Section):
     """Rankings to figures. No ranking depends on them, so no field is in a fingerprint: other figures need no other run."""
 
     cuts: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = execution((1, 3, 5, 10, 100))
-    """Ranks at which the measures are taken."""
+    """Ranks at which the measures are taken: those that BEIR, MS MARCO and a top 100 are read at."""
     bootstrap: int = execution(2000, ge=0)
-    """Resamples of the paired bootstrap of the gain; 0 leaves the interval out."""
+    """Resamples of the paired bootstrap of the gain; 0 leaves the interval out. 2,000 settle its ends to a few hundredths of its width."""
     confidence: float = execution(0.95, gt=0, lt=1)
-    """Of that interval."""
+    """Confidence of that interval, 0 to 1; 0.95 is the custom."""
     seed: int = execution(0, ge=0)
-    """Of the resampling."""
+    """Seed of the resampling."""
 
 
 class ReindexConfig(Section):
@@ -64,9 +64,10 @@ class ReindexConfig(Section):
     max_deleted_share: float = execution(0.2, ge=0, le=1)
     """Share of the passages that a snapshot may delete: a larger loss is more often a broken export than a wish, so it stops the run."""
     hollow_share: float = execution(0.2, gt=0, le=1)
-    """Segments with more deleted rows than this share are written anew from stored vectors."""
+    """Segments with more deleted rows than this share are written anew from stored vectors. A search still scans them: a fifth
+    is what that may waste."""
     small_share: float = execution(0.1, ge=0, le=1)
-    """A segment with fewer live passages than this share of index.segment_rows is small."""
+    """A segment with fewer live passages than this share of index.segment_rows is small: what a day brings, not a part of the corpus."""
     small_segments: int = execution(8, ge=1)
     """Small segments of a version, at most; more are merged from stored vectors. A search opens every segment."""
     max_recall_drop: float = execution(0.01, ge=0, le=1)
@@ -77,10 +78,11 @@ class ReindexConfig(Section):
     """Growth of the mean squared distance between passages and their centroids since training, as a share; past it the quantiser is
     trained anew and all segments are built from stored vectors."""
     max_growth: float = execution(2.0, gt=1)
-    """Factor by which the corpus may grow or shrink before the index is planned and trained anew."""
+    """Factor by which the corpus may grow or shrink before the index is planned and trained anew. Twice the passages want 1.4
+    times the lists."""
     lease_s: float = execution(30.0, gt=0)
-    """Seconds for which a run announces that it works on the next version, renewed while it lives. Others wait for it, to save the same
-    work being done twice; nothing but time depends on it."""
+    """Seconds for which a run announces that it works on the next version, renewed three times in that while it lives. Others wait for
+    it, to save the same work being done twice; nothing but time depends on it."""
 
 
 class RayConfig(Section):
@@ -91,13 +93,15 @@ class RayConfig(Section):
     local_cpus: int = execution(0, ge=0)
     """Logical CPUs of the private cluster; 0 takes cores + 6, since reading and writing tasks mostly wait."""
     object_store_gb: float = execution(1.0, gt=0)
-    """Object store of the private cluster, in GB."""
+    """Object store of the private cluster, in GiB. A unit of 8,192 vectors is some 25 MB, and a few are on their way at a time."""
     retries: int = execution(2, ge=0)
-    """Times Ray restarts a worker that died before the rows it held are tried alone."""
+    """Times Ray restarts a worker that died before the rows it held are tried alone: a machine may fail twice, but a row
+    that kills its worker does so each time, and each time costs a start."""
     wave_units: int = execution(2000, ge=1)
     """Units of one Ray Data execution: bounds the driver's memory whatever the corpus."""
     no_progress_s: float = execution(900.0, gt=0)
-    """Seconds without any finished unit after which the run stops and says what it waited for."""
+    """Seconds without any finished unit after which the run stops and says what it waited for: a unit takes seconds to minutes, a
+    large model's first load some minutes more."""
     log_to_driver: bool = execution(False)
     """Show the workers' own output."""
 

@@ -6,7 +6,7 @@ The counts are kept in the store under the identity of the listing, so a second 
 import dataclasses
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,8 @@ from configs.schema import InputConfig, S3Config
 from pipelines.stream import Item
 
 logger = logging.getLogger(__name__)
-_CHUNK = 64  # files counted by one task
+# What one task counts: so many files, since each task opens a connection to S3 anew, but fewer where they are large.
+_SMALL_FILES, _FOOTERS, _BYTES = 256, 64, 256 << 20
 
 
 def plan_input(spec: InputConfig, s3: S3Config, role: str, unit_rows: int, store: Store) -> list[WorkUnit]:
@@ -64,12 +65,25 @@ class _Counting:
 def count_files(files: Sequence[SourceFile], spec: InputConfig, s3: S3Config, role: str, unit_rows: int) -> list[FileRows]:
     """How many rows each file has: read from its footer, or by going through it once."""
     counting = _Counting(s3, unit_rows, spec.broken_files, role)
-    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
+    chunks = list(_chunks(files))
     if len(chunks) <= 1:
         return counting(files)
     logger.info("Counting the rows of %d files.", len(files))
     task = ray.remote(_count_chunk).options(num_cpus=0.5, max_retries=2)
     return [rows for part in ray.get([task.remote(counting, chunk) for chunk in chunks]) for rows in part]
+
+
+def _chunks(files: Sequence[SourceFile]) -> Iterator[list[SourceFile]]:
+    chunk, load = list[SourceFile](), 0.0
+    for file in files:
+        share = 1 / _FOOTERS if file.format == "parquet" else max(1 / _SMALL_FILES, file.size / _BYTES)
+        if chunk and load + share > 1:
+            yield chunk
+            chunk, load = [], 0.0
+        chunk.append(file)
+        load += share
+    if chunk:
+        yield chunk
 
 
 def _count_chunk(counting: _Counting, files: Sequence[SourceFile]) -> list[FileRows]:

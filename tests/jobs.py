@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from actors.storage.manifests import newest_version
-from actors.storage.objects import open_store
+from actors.storage.objects import Store, open_store
 from configs.load import build_config
 from configs.schema import Config
 
@@ -99,12 +99,24 @@ def read_rankings(config: Config) -> list[dict[str, Any]]:
 
 def indexed_ids(config: Config) -> list[str]:
     """Ids of all passages in the newest version, without the deleted ones."""
-    store = open_store(config.store, config.s3)
+    return [row["id"] for row in _indexed_rows(open_store(config.store, config.s3))]
+
+
+def indexed_texts(store: Store) -> dict[str, str]:
+    """Id -> text of the newest version, without the deleted ones, read as another tool would."""
+    rows = _indexed_rows(store)
+    found = {row["id"]: row["text"] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def _indexed_rows(store: Store) -> list[dict[str, Any]]:
     manifest = newest_version(store)
     assert manifest is not None
-    ids: list[str] = []
+    rows: list[dict[str, Any]] = []
     for segment in manifest.segments:
-        rows = pa.ipc.open_file(pa.BufferReader(store.get(segment.files["passages.arrow"].key))).read_all()["id"].to_pylist()
+        table = pa.ipc.open_file(pa.BufferReader(store.get(segment.files["passages.arrow"].key))).read_all().select(["id", "text"])
         gone = set(manifest.deletions.get(segment.segment, []))
-        ids += [name for number, name in enumerate(rows) if number not in gone]
-    return ids
+        rows += [row for number, row in enumerate(table.to_pylist()) if number not in gone]
+    assert len(rows) == manifest.rows
+    return rows

@@ -6,6 +6,7 @@ a lost reply the object is read back and compared, so "412 against our own write
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ class S3Store:
         bucket, _, prefix = split_uri(uri)[1].partition("/")
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._lazy_client: Any = None
+        self._opening = threading.Lock()  # a client costs a third of a second: threads that want the first one wait for it
 
     def __reduce__(self) -> tuple[Any, ...]:
         return S3Store, (self.uri, self._s3, self._deadline_s)
@@ -40,22 +42,24 @@ class S3Store:
     @property
     def _client(self) -> Any:
         if self._lazy_client is None:
-            # A silent service must leave time for another attempt before the deadline.
-            silence = min(60.0, max(1.0, self._deadline_s / 3))
-            config = botocore.config.Config(
-                retries={"total_max_attempts": 1},
-                connect_timeout=min(5.0, silence),
-                read_timeout=silence,
-                max_pool_connections=_CONNECTIONS,
-            )
-            session = botocore.session.get_session()
-            try:
-                self._lazy_client = session.create_client(
-                    "s3", region_name=self._s3.region, endpoint_url=self._s3.endpoint_url, config=config
-                )
-            except ValueError as error:
-                raise UserError(f"{self.uri}: {error}: mend s3.endpoint_url, s3.region or AWS_ENDPOINT_URL.") from error
+            with self._opening:
+                self._lazy_client = self._lazy_client or self._open_client()
         return self._lazy_client
+
+    def _open_client(self) -> Any:
+        # A silent service must leave time for another attempt before the deadline.
+        silence = min(60.0, max(1.0, self._deadline_s / 3))
+        config = botocore.config.Config(
+            retries={"total_max_attempts": 1},
+            connect_timeout=min(5.0, silence),
+            read_timeout=silence,
+            max_pool_connections=_CONNECTIONS,
+        )
+        session = botocore.session.get_session()
+        try:
+            return session.create_client("s3", region_name=self._s3.region, endpoint_url=self._s3.endpoint_url, config=config)
+        except ValueError as error:
+            raise UserError(f"{self.uri}: {error}: mend s3.endpoint_url, s3.region or AWS_ENDPOINT_URL.") from error
 
     def get(self, key: str) -> bytes:
         """See Store."""

@@ -39,7 +39,7 @@ def reindex(
     mode: Annotated[str | None, typer.Option("--mode", metavar="snapshot|upsert", help="As reindex.mode in the config.")] = None,
     deletions: Annotated[str | None, typer.Option("--deletions", metavar="FILE", help="Ids that upsert deletes, one a line.")] = None,
 ) -> None:
-    """Only what changed in the corpus: embed it, and publish the next version. What is the same is not even read."""
+    """Only what changed in the corpus: embed it, and publish the next version. Files that did not change are not read."""
     from pipelines.preview import preview
     from pipelines.reindex import reindex
 

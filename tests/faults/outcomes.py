@@ -3,17 +3,21 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from actors.storage.commits import attempts, committed_units
+from actors.loading import EncoderSpec
+from actors.storage.commits import attempts, committed_units, read_commits
 from actors.storage.objects import Store, open_store
-from configs.schema import Config
+from actors.storage.verified import DamagedFile, read_verified
+from configs.schema import Config, S3Config
 from pipelines.verify import verify
 from tests.jobs import command, environment, indexed_ids, read_rankings
 
@@ -25,7 +29,7 @@ IDS = [f"p{i:05d}" for i in range(PASSAGES)]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one job. `redone`: attempts beyond the first of each committed unit."""
+    """Of one job. `redone`: attempts beyond the first of each committed unit. `faults`: what of the version or of any unit is damaged."""
 
     lost: int
     doubled: int
@@ -38,7 +42,52 @@ def outcome(config: Config, ids: list[str] | None = None, faults: tuple[str, ...
     wanted, found = set(ids or IDS), indexed_ids(config)
     store = open_store(config.store, config.s3)
     redone = sum(len(attempts(store, folder)) - len(committed_units(store, folder)) for folder in folders(store))
-    return Outcome(len(wanted - set(found)), len(found) - len(set(found)), redone, verify(config).faults if faults is None else faults)
+    faults = (verify(config).faults if faults is None else faults) + damaged_files(store)
+    return Outcome(len(wanted - set(found)), len(found) - len(set(found)), redone, faults)
+
+
+def damaged_files(store: Store) -> tuple[str, ...]:
+    """Every file that a commit record names, read again: sentences about those that are not as they were committed."""
+    told = []
+    with tempfile.TemporaryDirectory() as cache:
+        for record in (record for folder in folders(store) for record in read_commits(store, folder, committed_units(store, folder))):
+            for file in record.files.values():
+                try:
+                    read_verified(store, file, Path(cache))
+                except DamagedFile as error:
+                    told.append(str(error))
+    return tuple(told)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Rows of the job's corpus after ten deletions, sixty edits and twenty additions. `texts`: those that were not there before."""
+
+    rows: list[dict]
+    texts: list[str]
+
+    @classmethod
+    def of(cls, inputs: Path) -> "Change":
+        rows = pq.read_table(inputs / "corpus.parquet").to_pylist()
+        edited = [{**row, "text": f"revised {row['text']}"} for row in rows[100:160]]
+        added = [{"_id": f"new{i}", "text": f"a panda of number {i}", "year": 2000} for i in range(20)]
+        return cls([*rows[10:100], *edited, *rows[160:], *added], [row["text"] for row in (*edited, *added)])
+
+    @property
+    def ids(self) -> list[str]:
+        return [row["_id"] for row in self.rows]
+
+
+def tokens_of(config: Config, texts: list[str]) -> int:
+    """What embedding each text once takes."""
+    return int(EncoderSpec(config.embed, "fp32", S3Config()).tokenizer().passages(texts).lengths.sum())
+
+
+def tokens_embedded(store: Store) -> int:
+    """As all commit records of vectors say."""
+    found = [folder for folder in folders(store) if folder.startswith("vectors/")]
+    records = [record for folder in found for record in read_commits(store, folder, committed_units(store, folder))]
+    return sum(int(record.counts.get("tokens", 0)) for record in records)
 
 
 def folders(store: Store) -> list[str]:

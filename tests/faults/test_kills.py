@@ -16,19 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.loading import EncoderSpec
+from actors.storage.local_store import LocalStore
 from configs.load import build_config
-from configs.schema import Config, S3Config
 from tests.faults.outcomes import (
     SECTIONS,
     SEED,
     UNITS,
+    Change,
     all_attempts,
     check_rankings,
     committed,
     outcome,
-    records,
     start,
+    tokens_embedded,
+    tokens_of,
     wait_for,
     workers_of,
 )
@@ -88,11 +89,8 @@ def test_a_killed_driver_goes_on_where_it_was(kills, inputs, reference, tally, t
 @pytest.mark.chaos
 @pytest.mark.parametrize("folder", ["vectors", "segments", "catalogues"])
 def test_a_killed_reindex_goes_on_where_it_was_and_embeds_each_new_text_once(folder, finished, inputs, tally, tmp_path):
-    store, new = Path(shutil.copytree(finished, tmp_path / "store")), tmp_path / "corpus.parquet"
-    rows = pq.read_table(inputs / "corpus.parquet").to_pylist()
-    edited = [{**row, "text": f"revised {row['text']}"} for row in rows[100:160]]
-    added = [{"_id": f"new{i}", "text": f"a panda of number {i}", "year": 2000} for i in range(20)]
-    pq.write_table(pa.Table.from_pylist([*rows[10:100], *edited, *rows[160:], *added]), new, row_group_size=100)
+    store, new, change = Path(shutil.copytree(finished, tmp_path / "store")), tmp_path / "corpus.parquet", Change.of(inputs)
+    pq.write_table(pa.Table.from_pylist(change.rows), new, row_group_size=100)
     settings = {**tiny_settings(inputs, store, **SECTIONS), "queries": None, "rerank": None}
     settings["corpus"]["path"] = str(new)
     path, config, before = write_config(tmp_path / "job.yaml", settings), build_config(settings, "test"), len(committed(store, folder))
@@ -103,16 +101,10 @@ def test_a_killed_reindex_goes_on_where_it_was_and_embeds_each_new_text_once(fol
     time.sleep(1.0)
     done = raytrieve("reindex", str(path))
     assert done.returncode == 0, done.stderr
-    found = outcome(config, [row["_id"] for row in (*rows[10:], *added)])
+    found = outcome(config, change.ids)
     tally(f"kill -9 of a re-index after a commit in {folder}", 1, found)
-    units = [json.loads(record.read_text()) for record in records(store / "vectors", "commits")]
-    assert sum(unit["counts"].get("tokens", 0) for unit in units) == tokens(config, [*rows, *edited, *added])
+    assert tokens_embedded(LocalStore(store)) - tokens_embedded(LocalStore(finished)) == tokens_of(config, change.texts)
     assert found.redone <= 2  # a unit that was begun when the driver died, and the template's or a segment's
-
-
-def tokens(config: Config, rows: list[dict]) -> int:
-    tokenizer = EncoderSpec(config.embed, "fp32", S3Config()).tokenizer()
-    return int(tokenizer.passages([row["text"] for row in rows]).lengths.sum())
 
 
 def test_a_killed_actor_is_replaced_and_at_most_its_units_are_redone(stage, inputs, reference, tally, tmp_path):

@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.jobs import ROOT, command, environment, make_corpus, tiny_settings, write_config
+from configs.load import build_config
+from tests.faults.outcomes import outcome
+from tests.jobs import ROOT, command, environment, make_corpus, raytrieve, tiny_settings, write_config
 
 SENTENCE = "raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
 OTHERS = {  # who handles the signal, such as Ray while it starts
@@ -36,7 +39,7 @@ with ending_on_sigterm():
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("what", ["run", pytest.param("reindex", marks=pytest.mark.chaos)])
-def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_process(what, tmp_path):
+def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_process(what, tmp_path, request, tally):
     make_corpus(tmp_path, passages=1200)
     store = tmp_path / "store"
     config = write_config(tmp_path / "job.yaml", tiny_settings(tmp_path, store, embed={"unit_rows": 10}))
@@ -58,6 +61,10 @@ def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_pro
     while any(map(alive, family)) and time.monotonic() < end:
         time.sleep(0.1)
     assert not any(map(alive, family))
+    if request.config.getoption("--all-kills"):
+        settings = {**yaml.safe_load(config.read_text()), "queries": None, "rerank": None}
+        assert raytrieve(what, str(write_config(tmp_path / "again.yaml", settings))).returncode == 0
+        tally(f"SIGTERM of a {what}", 1, outcome(build_config(settings, "test"), [f"p{i:05d}" for i in range(1200)]))
 
 
 def below(pid: int) -> set[int]:

@@ -3,6 +3,7 @@
 Seeds are part of the tests' names, and the schedule of a random test is printed: running it again replays it.
 """
 
+import io
 import os
 import random
 import signal
@@ -12,12 +13,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actors.storage.objects import Store, open_store
 from configs.schema import Config
 from tests.fault_proxy import Proxy, Rule, faults
-from tests.faults.outcomes import SECTIONS, Outcome, check_rankings, outcome, start, workers_of
+from tests.faults.outcomes import (
+    SECTIONS,
+    Change,
+    Outcome,
+    check_rankings,
+    outcome,
+    start,
+    tokens_embedded,
+    tokens_of,
+    wait_for,
+    workers_of,
+)
 from tests.jobs import raytrieve, tiny_config, tiny_settings, write_config
 from tests.seaweed import S3Server
 
@@ -54,22 +68,25 @@ class Job:
     def __init__(self, s3: S3Server, proxy: Proxy, inputs: Path, tmp_path: Path) -> None:
         self.proxy, name = proxy, tmp_path.name.lower().replace("_", "-")
         places = upload(s3, inputs, name), f"s3://store/{name}"
+        self.corpus = f"{name}/corpus.parquet"
         self.settings = tiny_settings(*places, **SECTIONS)
         self.config: Config = tiny_config(*places, **SECTIONS)
         self._path = write_config(tmp_path / "job.yaml", self.settings)
+        self._unasked = write_config(tmp_path / "unasked.yaml", {**self.settings, "queries": None, "rerank": None})
         self._calm = s3.environment
         self._through_proxy = {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint}
 
-    def start(self) -> subprocess.Popen:
-        return start(self._path, self._through_proxy)
+    def start(self, what: str = "run") -> subprocess.Popen:
+        """`raytrieve run`, or a re-index, which judges no rankings here."""
+        return start(self._path if what == "run" else self._unasked, self._through_proxy, what)
 
     def finish(self, process: subprocess.Popen) -> None:
         _, errors = process.communicate(timeout=500)
         assert process.returncode == 0, errors
 
-    def outcome(self) -> Outcome:
+    def outcome(self, ids: list[str] | None = None) -> Outcome:
         done = raytrieve("verify", str(self._path), env=self._calm)
-        return outcome(self.config, faults=() if done.returncode == 0 else (done.stdout + done.stderr,))
+        return outcome(self.config, ids, faults=() if done.returncode == 0 else (done.stdout + done.stderr,))
 
     @property
     def struck(self) -> int:
@@ -123,6 +140,33 @@ def test_a_run_waits_while_s3_is_away_for_a_minute(job, reference, tally):
     job.finish(process)
     check_rankings(job.config, reference)
     tally("S3 away for 60 s", job.struck, job.outcome())
+
+
+def begun(store: Store) -> int:
+    """Units of vectors that some worker has taken up."""
+    return sum("/attempts/" in item.key for item in store.list("vectors/"))
+
+
+@pytest.mark.parametrize("weather", ["5 % of requests fail", "S3 is away for 60 s"])
+def test_a_reindex_in_bad_weather_embeds_each_new_text_once(weather, job, inputs, s3, tally):
+    store, change, data = open_store(job.config.store, job.config.s3), Change.of(inputs), io.BytesIO()
+    job.finish(job.start("reindex"))
+    calm, before = len(job.proxy.log), tokens_embedded(store)
+    pq.write_table(pa.Table.from_pylist(change.rows), data, row_group_size=100)
+    s3.client().put_object(Bucket="corpus", Key=job.corpus, Body=data.getvalue())
+    if weather == "5 % of requests fail":
+        job.proxy.rules[:] = storm()
+        process = job.start("reindex")
+    else:
+        units, process = begun(store), job.start("reindex")
+        wait_for(lambda: begun(store) > units, process)
+        with away(job.proxy, 60):
+            pass
+    job.finish(process)
+    found = job.outcome(change.ids)
+    tally(f"{weather}, in a re-index ({len(job.proxy.log) - calm} requests)", job.struck, found)
+    assert found.redone == 0
+    assert tokens_embedded(store) - before == tokens_of(job.config, change.texts)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -2,16 +2,22 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.corpus.schema import document_of
+from actors.loading import EncoderSpec
+from actors.storage.local_store import LocalStore
 from actors.storage.objects import open_store
+from configs.schema import S3Config
 from pipelines import run
 from pipelines.job import run_name
-from tests.jobs import indexed_ids, read_rankings, sentence, tiny_config
+from pipelines.reindex import reindex
+from pipelines.verify import verify
+from tests.jobs import indexed_ids, indexed_texts, read_rankings, sentence, tiny_config
 
 pytestmark = pytest.mark.cluster
 
@@ -89,3 +95,24 @@ def test_documents_are_judged_and_the_report_says_what_top_k_came_to(finished):
     store, folder = open_store(config.store, config.s3), f"runs/{run_name(config)}"
     named = {line.split()[2] for line in store.get(f"{folder}/retrieved.trec").decode().splitlines()}
     assert named <= {f"doc#{i}" for i in range(DOCUMENTS)}
+
+
+def test_an_edit_of_one_paragraph_embeds_only_the_passages_that_it_changes(finished, tmp_path):
+    config, _ = finished
+    store = LocalStore(Path(shutil.copytree(config.store.uri, tmp_path / "store")))
+    before = indexed_texts(store)
+    rows = [json.loads(line) for line in Path(config.corpus.path[0]).read_text().splitlines()]
+    rows[7]["text"] = rows[7]["text"].replace("\n\n", "\n\nA panda that nobody has heard of. ", 1)
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = config.corpus.model_copy(update={"path": (str(tmp_path / "corpus.jsonl"),)})
+    place = config.store.model_copy(update={"uri": store.uri})
+    followed = config.model_copy(update={"store": place, "corpus": corpus, "queries": None, "rerank": None})
+    done, after = reindex(followed), indexed_texts(store)
+    changed = {name: text for name, text in after.items() if before.get(name) != text}
+    assert 1 <= len(changed) < sum(document_of(name) == "doc#7" for name in after)
+    assert {document_of(name) for name in changed} == {"doc#7"} and "nobody has heard of" in "".join(changed.values())
+    assert {name for name in before if name not in after} <= {name for name in before if document_of(name) == "doc#7"}
+    new = sorted(set(changed.values()) - set(before.values()))
+    tokenizer = EncoderSpec(config.embed, "fp32", S3Config()).tokenizer()
+    assert done.tokens == tokenizer.passages([f"title doc#7 {text}" for text in new]).lengths.sum()
+    assert verify(followed).faults == ()

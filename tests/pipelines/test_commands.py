@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import typer
 import yaml
 
 from configs.errors import UserError
+from configs.load import load_config
 from pipelines.cli import app, guarded
 from pipelines.collect import parse_duration
 from tests.jobs import make_corpus, read_rankings, tiny_config, tiny_settings, write_config
@@ -213,6 +215,23 @@ def test_gc_leaves_what_a_search_that_began_before_the_last_publication_still_re
     status, shown = command("search", config, "--version", 1)
     assert status == 0 and "6 queries have candidates." in shown
     assert before.keys() <= objects(store).keys()
+
+
+@pytest.mark.cluster
+def test_a_reader_that_pinned_a_version_finishes_while_gc_sweeps(config, store):
+    from pipelines.collect import collect
+    from pipelines.whole_run import search_only
+
+    os.utime(store / "versions" / "00000002.json")  # published a moment ago: until then the reader's version was the newest
+    asked = load_config(config).model_copy(update={"name": "pinned"})
+    with ThreadPoolExecutor(1) as pool:
+        reading, swept = pool.submit(search_only, asked, 1), 0
+        while not reading.done():
+            collect(asked, keep=1, grace_s=24 * 3600, delete=True)
+            swept += 1
+        assert reading.result() == 6 and swept > 1
+    os.utime(store / "versions" / "00000002.json", times=(time.time() - WEEK, time.time() - WEEK))
+    assert any("segments/" in item.key for item in collect(asked, keep=1, grace_s=24 * 3600, delete=False)), "now they may go"
 
 
 @pytest.mark.cluster

@@ -1,6 +1,7 @@
 """Hybrid retrieval through the real pipeline: dense, sparse and BM25 together, resident or swept, in one segment or several."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from configs.schema import Config
 from pipelines import run
 from pipelines.collect import collect
 from pipelines.job import run_name
+from pipelines.reindex import reindex
 from pipelines.whole_run import index_only, rerank_only, search_only
 from tests import scifact
 from tests.jobs import CHECKPOINTS, make_corpus, read_rankings, tiny_config
@@ -68,6 +70,31 @@ def test_the_report_measures_each_retriever_alone(finished):
     assert json.loads(store.get(f"{folder}/report.json"))["retrievers"] == report.retrievers
     page = store.get(f"{folder}/report.html").decode()
     assert "What each retriever finds alone" in page and "weighted sum" in page and "Why are most similarities" not in page
+
+
+def test_a_reindex_is_followed_by_all_three_retrievers(finished, inputs, store, tmp_path):
+    followed = Path(shutil.copytree(store, tmp_path / "store"))
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    judged = {line.split("\t")[1] for line in (inputs / "qrels.tsv").read_text().splitlines()}
+    rows = pq.read_table(inputs / "corpus.parquet").to_pylist()
+    edited, gone, *_ = (row for row in rows if row["_id"] not in judged)
+    edited["text"] = " ".join(reversed(edited["text"].split())) + " panda summit"
+    rows.remove(gone)
+    pq.write_table(
+        pa.Table.from_pylist([*rows, {"_id": "new", "text": "a giant panda of paris", "year": 2000}]), tmp_path / "corpus.parquet"
+    )
+    config, rebuilt = m3_config(tmp_path, followed), m3_config(tmp_path, tmp_path / "rebuilt")
+    done = reindex(config)
+    assert (done.counts["edited"], done.counts["deleted"], done.counts["added"]) == (1, 1, 1)
+    assert run(config).document["version"] == done.manifest.version
+    run(rebuilt)
+    got, want = read_rankings(config), read_rankings(rebuilt)
+    assert [(row["query_id"], row["rank"], row["passage_id"]) for row in got] == [
+        (row["query_id"], row["rank"], row["passage_id"]) for row in want
+    ]
+    for kind in KINDS:
+        assert [row[f"{kind}_score"] for row in got] == pytest.approx([row[f"{kind}_score"] for row in want], rel=1e-5)
+    assert {"new", edited["_id"]} & {row["passage_id"] for row in got} and gone["_id"] not in {row["passage_id"] for row in got}
 
 
 def test_one_segment_gives_the_rankings_of_several(finished, inputs, store):

@@ -30,7 +30,7 @@ from pipelines.preview import preview
 from pipelines.reindex import reindex
 from pipelines.verify import verify
 from pipelines.versions import difference_lines, rollback
-from tests.jobs import indexed_ids, make_corpus, raytrieve, tiny_settings, write_config
+from tests.jobs import indexed_ids, indexed_texts, make_corpus, raytrieve, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
 FILES, ROWS = 6, 60
@@ -125,16 +125,8 @@ def tokens_of(config: Config, texts: list[str]) -> int:
 
 
 def live(store: Path) -> dict[str, str]:
-    """Id -> text of the newest version, read as another tool would."""
-    objects_, found = LocalStore(store), {}
-    newest = newest_version(objects_)
-    assert newest is not None
-    for entry in newest.segments:
-        rows = pa.ipc.open_file(pa.BufferReader(objects_.get(entry.files["passages.arrow"].key))).read_all().to_pylist()
-        gone = set(newest.deletions.get(entry.segment, []))
-        found.update({row["id"]: row["text"] for number, row in enumerate(rows) if number not in gone})
-    assert len(found) == newest.rows
-    return found
+    """Id -> text of the newest version."""
+    return indexed_texts(LocalStore(store))
 
 
 def hits(store: Path) -> tuple[list[list[str]], bytes]:
@@ -218,7 +210,9 @@ def test_holes_and_small_segments_are_merged_from_stored_vectors_with_the_same_h
     assert verify(config).faults == ()
 
 
-def test_an_upsert_changes_what_it_names_and_a_snapshot_makes_the_files_the_truth_again(inputs, corpus, store, tmp_path):
+def test_an_upsert_changes_what_it_names_and_a_snapshot_makes_the_files_the_truth_again(inputs, corpus, store, tmp_path, monkeypatch):
+    """Here the hashes are compared in eight partitions, as those of sixteen million passages would be."""
+    monkeypatch.setattr("actors.catalogue.hashing.PARTITION_ROWS", 50)
     texts = live(store)
     known = texts["p00100"]
     upserts = [{"_id": "p00000", "text": known, "year": 1}, {"_id": "added", "text": known, "year": 2}]

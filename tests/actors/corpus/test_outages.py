@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -41,3 +42,17 @@ def test_an_outage_past_the_deadline_is_an_error_in_good_time(s3, listed):
         with pytest.raises(Exception, match=r"(?i)connect|endpoint|reset|closed|timeout"):
             source.read()
         assert time.monotonic() - started < 60 and source.failure is not None
+
+
+def test_a_listing_that_breaks_off_is_an_error_and_never_a_shorter_list(s3, s3_environment):
+    client = s3_environment.client()
+    with ThreadPoolExecutor(8) as pool:  # more than one page of a listing
+        list(pool.map(lambda i: client.put_object(Bucket="corpus", Key=f"paged/{i:04d}.jsonl", Body=b"{}"), range(1_001)))
+    wanted = InputConfig(path="s3://corpus/paged/")
+    with faults(s3.endpoint) as proxy:
+        there = S3Config(endpoint_url=proxy.endpoint)
+        assert len(list_files(wanted, there, "corpus")) == 1_001
+        proxy.rules.append(Rule("slowdown", path="continuation-token"))
+        with pytest.raises(Exception, match=r"(?i)slow ?down|injected|503"):
+            list_files(wanted, there, "corpus")
+        assert proxy.rules[0].hits > 1
