@@ -114,5 +114,5 @@ def test_an_edit_of_one_paragraph_embeds_only_the_passages_that_it_changes(finis
     assert {name for name in before if name not in after} <= {name for name in before if document_of(name) == "doc#7"}
     new = sorted(set(changed.values()) - set(before.values()))
     tokenizer = EncoderSpec(config.embed, "fp32", S3Config()).tokenizer()
-    assert done.tokens == tokenizer.passages([f"title doc#7 {text}" for text in new]).lengths.sum()
+    assert done.tokens == tokenizer.passages(new).lengths.sum()
     assert verify(followed).faults == ()
