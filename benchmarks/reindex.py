@@ -5,8 +5,7 @@ cut at TOKENS tokens (64: a laptop then needs minutes for the whole; a heavier m
 beside embedding stays). Then 1 % of the passages change, in 2 of 100 files: edits, additions and deletions in equal parts. Prints one
 JSON object: seconds of both, tokens embedded over tokens of the changed texts, files and bytes read, whether a flat index answers 2,000
 queries (SciFact's claims, and titles) as one built anew, and recall@100 of an IVF index before the change, updated, and built anew. (The
-last has centroids of another training, which alone moves the recall of 300 claims by up to 0.004; what the update itself costs is the
-difference of the first two.)
+last has centroids of another training, which alone moves the recall; what the update itself costs is the difference of the first two.)
 """
 
 import json

@@ -41,13 +41,17 @@ def lease(store: Store, version: int, run: str, seconds: float, on_wait: Callabl
         with _renewed(store, key, holder, run, seconds):
             yield newest_number(store) < version
     finally:
-        _give_up(store, key)
+        _give_up(store, key, holder)
 
 
-def _give_up(store: Store, key: str) -> None:
-    """Delete the lease. Who may not delete, or cannot now, has done its work all the same: the lease expires by itself."""
+def _give_up(store: Store, key: str, holder: str) -> None:
+    """Delete the lease, unless it ran out and is another's now. Who may not delete, or cannot at present, has done its work all the same:
+    the lease expires by itself."""
     try:
-        store.delete(key)
+        if json.loads(store.get(key))["holder"] == holder:
+            store.delete(key)
+    except FileNotFoundError:
+        return
     except (UserError, OSError) as error:
         logger.warning("The lease %s/%s stays until it expires: %s", store.uri, key, error)
 

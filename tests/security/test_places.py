@@ -23,7 +23,7 @@ from pipelines.cli import app, guarded
 from pipelines.planning import plan_input
 from tests.jobs import make_corpus, tiny_settings, write_config
 
-FIELDS = ["store.uri", "corpus.path", "queries.path", "queries.qrels", "embed.model", "rerank.model"]
+FIELDS = ["store.uri", "corpus.path", "queries.path", "queries.qrels", "embed.model", "embed.adapter", "rerank.model", "rerank.adapter"]
 FORGED = ["../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://127.0.0.1/x", "data/../../x"]
 
 

@@ -66,6 +66,14 @@ def test_a_dead_run_whose_clock_was_an_hour_ahead_is_waited_for_no_longer_than_i
         assert alone and heard == ["from the future"] and 0.5 <= time.monotonic() - started < 60
 
 
+def test_who_overstayed_leaves_the_lease_of_its_successor(store):
+    with lease(store, 1, "slow", 60, nobody):
+        (item,) = store.list(f"{LEASES}/")
+        theirs = json.dumps({"holder": "another", "run": "next", "seconds": 60, "expires": time.time() + 60}).encode()
+        store.put(item.key, theirs)  # as the next run does when the lease was not renewed in time
+    assert store.get(item.key) == theirs
+
+
 def test_a_run_that_fails_gives_its_lease_back(store):
     try:
         with lease(store, 1, "run", 60, nobody):
