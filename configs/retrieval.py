@@ -43,8 +43,8 @@ class IndexConfig(Section):
     train_rows: int = Field(default=200_000, ge=1)
     """Passages of the sample that trains the shared quantiser. FAISS wants 39 for each list: 200,000 serve 5,128 lists."""
     overfetch: int = Field(default=4, ge=1)
-    """Compressed kinds fetch overfetch x k candidates (k + 64 at least) and re-score them exactly from the stored vectors. Where codes
-    are close, 4 is only the start: the fetch is widened until nothing can be missed."""
+    """Compressed kinds fetch overfetch x k candidates (k + 64 at least) and re-score them exactly from the stored vectors. Where these
+    may not do the fetch doubles: up to three times, and where codes are close until nothing in the lists visited can be missed."""
     recall_queries: int = Field(default=100, ge=0)
     """Passages used as queries to measure recall@100 against exact search; 0 measures nothing. A hundred tell a loss of 0.01,
     reindex.max_recall_drop, from noise."""

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from actors.loading import EncoderSpec
 from actors.storage.manifests import newest_version
 from actors.storage.objects import Store, open_store
 from configs.load import build_config
-from configs.schema import Config
+from configs.schema import Config, S3Config
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "tests" / "data" / "parity" / "ckpt"
@@ -95,6 +96,11 @@ def read_rankings(config: Config) -> list[dict[str, Any]]:
         record = json.loads(store.get(item.key))
         rows += pq.read_table(pa.BufferReader(store.get(record["files"]["data"]["key"]))).to_pylist()
     return sorted(rows, key=lambda row: (row["query_id"], row["rank"]))
+
+
+def tokens_of(config: Config, texts: list[str]) -> int:
+    """What embedding each text once takes."""
+    return int(EncoderSpec(config.embed, "fp32", S3Config()).tokenizer().passages(texts).lengths.sum())
 
 
 def indexed_ids(config: Config) -> list[str]:

@@ -5,6 +5,7 @@ Knows arrays only; the caller's step does the forward pass.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,45 +28,61 @@ def longest_first(lengths: np.ndarray) -> np.ndarray:
     return np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
 
 
-def by_prefix(prefix_lengths: np.ndarray, suffix_lengths: np.ndarray, prefix_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(order, costs) for run_with_budget, int64 [b] each, of texts behind shared prefixes: those of one prefix together, the longest first.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How n rows go: int64 [n] each. `costs`: tokens of the budget. `order`: row numbers. `free`: what of its costs a row does not pay
+    where a batch begins with it."""
 
-    All in int64 [b], `prefix_of` numbers from 0 on. A text costs its suffix, or a share of all it looks at where that is more; a prefix
+    costs: np.ndarray
+    order: np.ndarray
+    free: np.ndarray
+
+    @classmethod
+    def by_length(cls, lengths: np.ndarray) -> "Plan":
+        """Each row costs its tokens (int [n]); the longest go first."""
+        return cls(lengths, longest_first(lengths), np.zeros_like(lengths))
+
+
+def by_prefix(prefix_lengths: np.ndarray, suffix_lengths: np.ndarray, prefix_of: np.ndarray) -> Plan:
+    """The plan of texts behind shared prefixes: those of one prefix together, the longest first.
+
+    All in int64 [n], `prefix_of` numbers from 0 on. A text costs its suffix, or a share of all it looks at where that is more; a prefix
     is paid for by its first text. The prefix that a batch begins with comes on top of the budget: it is there in every batch of its texts.
     """
     costs = np.maximum(suffix_lengths, -(-(prefix_lengths + suffix_lengths) // _KEYS_PER_TOKEN))
     longest = np.zeros(int(prefix_of.max(initial=0)) + 1, np.int64)
     np.maximum.at(longest, prefix_of, suffix_lengths)
     order = np.lexsort((-suffix_lengths, prefix_of, -longest[prefix_of]))
-    later = order[1:][np.diff(prefix_of[order]) != 0]
-    costs[later] += prefix_lengths[later]
-    return order, costs
+    firsts = order[np.diff(prefix_of[order], prepend=-1) != 0]
+    begun = np.zeros_like(costs)
+    begun[firsts] = prefix_lengths[firsts]
+    return Plan(costs + begun, order, begun)
 
 
-def run_with_budget(costs: np.ndarray, batch_tokens: int, step: Callable[[np.ndarray], None], order: np.ndarray | None = None) -> None:
+def run_with_budget(plan: Plan, batch_tokens: int, step: Callable[[np.ndarray], None]) -> None:
     """Call `step` with the rows of each batch, whose costs stay in the budget; a row over it is a batch of its own.
 
-    `costs`: int [n], tokens. `order`: of the rows (none: the longest first). When the GPU runs out of memory the budget is halved and
-    the failing rows go again, in smaller batches; when one row alone does not fit, the original torch.OutOfMemoryError goes on to the
-    caller. (No CUDA in the tests: there a step raises it.)
+    When the GPU runs out of memory the budget is halved and the failing rows go again, in smaller batches; when one row alone does not
+    fit, the original torch.OutOfMemoryError goes on to the caller. (No CUDA in the tests: there a step raises it.)
     """
-    todo = [(longest_first(costs) if order is None else order, batch_tokens)]
+    todo = [(plan.order, batch_tokens)]
     while todo:
         rest, budget = todo.pop()
         done = 0
-        for rows in _batches(costs, rest, budget):
+        for rows in _batches(plan, rest, budget):
             if not _fits(step, rows):
                 torch.cuda.empty_cache()  # outside the handler, where the failed pass's tensors are already gone
-                todo.append((rest[done:], min(budget, int(costs[rows].sum())) // 2))
+                todo.append((rest[done:], min(budget, int(plan.costs[rows].sum())) // 2))
                 break
             done += len(rows)
 
 
-def _batches(costs: np.ndarray, order: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:
-    ends, start = np.cumsum(costs[order]), 0
+def _batches(plan: Plan, order: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:
+    ends, start = np.cumsum(plan.costs[order]), 0
     while start < len(order):
         before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + batch_tokens, side="right")))
+        allowed = before + batch_tokens + plan.free[order[start]]
+        stop = max(start + 1, int(np.searchsorted(ends, allowed, side="right")))
         yield order[start:stop]
         start = stop
 

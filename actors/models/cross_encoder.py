@@ -13,7 +13,7 @@ import torch
 
 from actors.models.backbones import Bert, Tensors, pack
 from actors.models.backbones.heads import ClassificationHead
-from actors.models.batching import run_with_budget
+from actors.models.batching import Plan, run_with_budget
 from actors.models.checkpoint import checkpoint_digest, choose_reranker_kind, read_description
 from actors.models.pairs import index_pairs, sigmoid
 from actors.models.precision import Placement
@@ -59,7 +59,7 @@ class CrossEncoder:
             batches.append((rows, self._forward([ids for ids, _ in joined], [types for _, types in joined])))
 
         with torch.inference_mode():
-            run_with_budget(lengths, self.batch_tokens, step)
+            run_with_budget(Plan.by_length(lengths), self.batch_tokens, step)
             scores = np.empty(len(pairs), np.float32)
             if batches:
                 scores[np.concatenate([rows for rows, _ in batches])] = torch.cat([logits for _, logits in batches]).cpu().numpy()

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from actors.models.backbones import Bert, Decoder, Packed, Tensors, common_prefix, open_backbone, pack, pack_alike
 from actors.models.backbones.m3_heads import M3Heads
-from actors.models.batching import by_prefix, run_with_budget
+from actors.models.batching import Plan, by_prefix, run_with_budget
 from actors.models.checkpoint import checkpoint_digest, read_description, require_encoder
 from actors.models.description import has_m3_heads
 from actors.models.encoded import EncodedTexts, Parts
@@ -70,9 +70,9 @@ class Encoder:
         check_lengths(tokens.lengths, self._info.max_positions)
         parts, dense_alone = Parts(tokens, self.dimension, outputs), set(outputs) <= {"dense"}
         shared = common_prefix(tokens) if dense_alone and isinstance(self._backbone, Decoder) and self.pooling != "mean" else 0
-        costs, order = tokens.lengths, None
+        plan = Plan.by_length(tokens.lengths)
         if shared:
-            order, costs = by_prefix(np.full(len(tokens), shared), tokens.lengths - shared, np.zeros(len(tokens), np.int64))
+            plan = by_prefix(np.full(len(tokens), shared), tokens.lengths - shared, np.zeros(len(tokens), np.int64))
 
         def step(rows: np.ndarray) -> None:
             if dense_alone:
@@ -87,7 +87,7 @@ class Encoder:
                 parts.add_weights(rows, self._m3.token_weights(hidden))
 
         with torch.inference_mode():
-            run_with_budget(costs, self.batch_tokens, step, order)
+            run_with_budget(plan, self.batch_tokens, step)
             return parts.gathered(self.tokenizer.unweighted_ids)
 
     def _dense_alone(self, tokens: TokenBatch, rows: np.ndarray, shared: int) -> torch.Tensor:

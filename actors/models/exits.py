@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from actors.models.batching import by_prefix, run_with_budget
+from actors.models.batching import Plan, by_prefix, run_with_budget
 from actors.models.layerwise import LayerScorer, Progress
 from actors.models.llm_reranker import JoinedPairs, LlmReranker
 from actors.models.pairs import sigmoid
@@ -48,7 +48,7 @@ def score_with_exits(
     joined = reranker.join(queries, passages, pairs)
     out = ExitScores(np.empty(len(pairs), np.float32), np.empty(len(pairs), np.int64))
     with torch.inference_mode():
-        for rows in _groups(pairs[:, 0], joined.plan(np.arange(len(pairs)))[1], reranker.batch_tokens):
+        for rows in _groups(pairs[:, 0], joined.plan(np.arange(len(pairs))).costs, reranker.batch_tokens):
             race = _Race(reranker, scorer, joined, rows)
             for layer, keep in exits:
                 scores = race.run(layer)
@@ -69,14 +69,13 @@ class _Race:
 
     def run(self, layer: int, last: bool = False) -> np.ndarray:
         """Take all to `layer`. Returns their scores there, float32, in the order of `rows`; `last` says that none goes further."""
-        order, costs = self._plan()
         done: list[tuple[np.ndarray, Progress, torch.Tensor]] = []
 
         def step(rows: np.ndarray) -> None:
             progress = self._scorer.advance(self._at(rows), layer, last_only=last)
             done.append((rows, progress, self._scorer.read(progress)))
 
-        run_with_budget(costs, self._reranker.batch_tokens, step, order)
+        run_with_budget(self._plan(), self._reranker.batch_tokens, step)
         self.rows = self.rows[np.concatenate([rows for rows, _, _ in done])]
         self._chosen = np.arange(len(self.rows))
         if not last:
@@ -93,8 +92,8 @@ class _Race:
         chosen = self.rows[rows]
         return self._scorer.begin(self._joined.pack(chosen, self._reranker.device))
 
-    def _plan(self) -> tuple[np.ndarray, np.ndarray]:
-        """by_prefix's order and costs of `rows`."""
+    def _plan(self) -> Plan:
+        """How `rows` go."""
         if self._progress is not None:
             spans, chosen = self._progress.spans, self._chosen
             return by_prefix(spans.prefix_lengths[chosen], spans.suffix_lengths[chosen], spans.prefix_of[chosen])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from actors.models.backbones import Decoder, PackedPrefixes, Tensors, pack_prefixes
-from actors.models.batching import by_prefix, run_with_budget
+from actors.models.batching import Plan, by_prefix, run_with_budget
 from actors.models.checkpoint import checkpoint_digest
 from actors.models.description import CheckpointInfo
 from actors.models.pairs import index_pairs, sigmoid
@@ -91,9 +91,8 @@ class LlmReranker:
         def step(rows: np.ndarray) -> None:
             batches.append((rows, self.scorer(joined.pack(rows, self.device))))
 
-        order, costs = joined.plan(np.arange(len(pairs)))
         with torch.inference_mode():
-            run_with_budget(costs, self.batch_tokens, step, order)
+            run_with_budget(joined.plan(np.arange(len(pairs))), self.batch_tokens, step)
             if batches:
                 scores[np.concatenate([rows for rows, _ in batches])] = torch.cat([logits for _, logits in batches]).cpu().numpy()
         scores = scores[:, 0] if len(self.scorer.layers) == 1 else scores
@@ -123,8 +122,8 @@ class JoinedPairs:
         """Tokens of each pair, int64 [n]."""
         return self.prefix_lengths + self.suffix_lengths
 
-    def plan(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """by_prefix's order and costs of rows int [b]."""
+    def plan(self, rows: np.ndarray) -> Plan:
+        """How rows int [b] go."""
         return by_prefix(self.prefix_lengths[rows], self.suffix_lengths[rows], self.query_of[rows])
 
     def pack(self, rows: np.ndarray, device: torch.device) -> PackedPrefixes:

@@ -103,6 +103,8 @@ def _renewed(store: Store, key: str, holder: str, run: str, seconds: float) -> I
     def renew() -> None:
         try:
             while not done.wait(seconds / _RENEWALS):
+                if json.loads(store.get(key))["holder"] != holder:
+                    return  # it ran out while we were stopped, and another has it
                 store.put(key, _note(holder, run, seconds))
         except (UserError, OSError) as error:
             logger.warning("The lease on the next version could not be renewed, so another run may start the same work: %s", error)

@@ -13,11 +13,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from actors.loading import EncoderSpec
 from actors.storage.commits import attempts, committed_units, read_commits
 from actors.storage.objects import Store, open_store
 from actors.storage.verified import DamagedFile, read_verified
-from configs.schema import Config, S3Config
+from configs.schema import Config
 from pipelines.verify import verify
 from tests.jobs import command, environment, indexed_ids, read_rankings
 
@@ -49,13 +48,13 @@ def outcome(config: Config, ids: list[str] | None = None, faults: tuple[str, ...
 def damaged_files(store: Store) -> tuple[str, ...]:
     """Every file that a commit record names, read again: sentences about those that are not as they were committed."""
     told = []
+    records = [record for folder in folders(store, "commits") for record in read_commits(store, folder, committed_units(store, folder))]
     with tempfile.TemporaryDirectory() as cache:
-        for record in (record for folder in folders(store) for record in read_commits(store, folder, committed_units(store, folder))):
-            for file in record.files.values():
-                try:
-                    read_verified(store, file, Path(cache))
-                except DamagedFile as error:
-                    told.append(str(error))
+        for file in (file for record in records for file in record.files.values()):
+            try:
+                read_verified(store, file, Path(cache))
+            except DamagedFile as error:
+                told.append(str(error))
     return tuple(told)
 
 
@@ -78,11 +77,6 @@ class Change:
         return [row["_id"] for row in self.rows]
 
 
-def tokens_of(config: Config, texts: list[str]) -> int:
-    """What embedding each text once takes."""
-    return int(EncoderSpec(config.embed, "fp32", S3Config()).tokenizer().passages(texts).lengths.sum())
-
-
 def tokens_embedded(store: Store) -> int:
     """As all commit records of vectors say."""
     found = [folder for folder in folders(store) if folder.startswith("vectors/")]
@@ -90,9 +84,9 @@ def tokens_embedded(store: Store) -> int:
     return sum(int(record.counts.get("tokens", 0)) for record in records)
 
 
-def folders(store: Store) -> list[str]:
-    """Those of the stages, as far as anything was begun there."""
-    return sorted({item.key.rpartition("/attempts/")[0] for item in store.list("") if "/attempts/" in item.key})
+def folders(store: Store, kind: str = "attempts") -> list[str]:
+    """Those that hold records of a kind: where something was begun, or (`commits`) finished."""
+    return sorted({item.key.rpartition(f"/{kind}/")[0] for item in store.list("") if f"/{kind}/" in item.key})
 
 
 def check_rankings(config: Config, reference: list[dict]) -> None:

@@ -28,11 +28,10 @@ from tests.faults.outcomes import (
     outcome,
     start,
     tokens_embedded,
-    tokens_of,
     wait_for,
     workers_of,
 )
-from tests.jobs import raytrieve, tiny_config, tiny_settings, write_config
+from tests.jobs import raytrieve, tiny_config, tiny_settings, tokens_of, write_config
 from tests.seaweed import S3Server
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]  # single operations through the same proxy: tests/actors/storage/test_faults.py
@@ -159,7 +158,7 @@ def test_a_reindex_in_bad_weather_embeds_each_new_text_once(weather, job, inputs
         process = job.start("reindex")
     else:
         units, process = begun(store), job.start("reindex")
-        wait_for(lambda: begun(store) > units, process)
+        assert wait_for(lambda: begun(store) > units, process)
         with away(job.proxy, 60):
             pass
     job.finish(process)

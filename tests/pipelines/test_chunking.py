@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 
 from actors.corpus.schema import document_of
-from actors.loading import EncoderSpec
 from actors.storage.local_store import LocalStore
 from actors.storage.objects import open_store
-from configs.schema import S3Config
 from pipelines import run
 from pipelines.job import run_name
 from pipelines.reindex import reindex
 from pipelines.verify import verify
-from tests.jobs import indexed_ids, indexed_texts, read_rankings, sentence, tiny_config
+from tests.jobs import indexed_ids, indexed_texts, read_rankings, sentence, tiny_config, tokens_of
 
 pytestmark = pytest.mark.cluster
 
@@ -113,6 +111,5 @@ def test_an_edit_of_one_paragraph_embeds_only_the_passages_that_it_changes(finis
     assert {document_of(name) for name in changed} == {"doc#7"} and "nobody has heard of" in "".join(changed.values())
     assert {name for name in before if name not in after} <= {name for name in before if document_of(name) == "doc#7"}
     new = sorted(set(changed.values()) - set(before.values()))
-    tokenizer = EncoderSpec(config.embed, "fp32", S3Config()).tokenizer()
-    assert done.tokens == tokenizer.passages(new).lengths.sum()
+    assert done.tokens == tokens_of(config, new)
     assert verify(followed).faults == ()

@@ -16,21 +16,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.index.kinds import IndexPlan
-from actors.loading import EncoderSpec
 from actors.retrieval import Retrieval
 from actors.searcher import Searcher
 from actors.storage.local_store import LocalStore
 from actors.storage.manifests import newest_version, read_version, version_numbers
 from configs.errors import UserError
 from configs.load import build_config, load_config
-from configs.schema import Config, S3Config, SearchConfig
+from configs.schema import Config, SearchConfig
 from pipelines import run
 from pipelines.outcome import Outcome
 from pipelines.preview import preview
 from pipelines.reindex import reindex
 from pipelines.verify import verify
 from pipelines.versions import difference_lines, rollback
-from tests.jobs import indexed_ids, indexed_texts, make_corpus, raytrieve, tiny_settings, write_config
+from tests.jobs import indexed_ids, indexed_texts, make_corpus, raytrieve, tiny_settings, tokens_of, write_config
 
 pytestmark = pytest.mark.cluster
 FILES, ROWS = 6, 60
@@ -118,10 +117,6 @@ def embedded(store: Path) -> dict[str, float]:
     """Unit of vectors -> tokens embedded in it."""
     records = [json.loads(path.read_text()) for path in store.glob("vectors/*/commits/*.json")]
     return {record["unit"]: record["counts"].get("tokens", 0) for record in records}
-
-
-def tokens_of(config: Config, texts: list[str]) -> int:
-    return len(EncoderSpec(config.embed, "fp32", S3Config()).tokenizer().passages(texts).values)
 
 
 def live(store: Path) -> dict[str, str]:

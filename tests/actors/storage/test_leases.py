@@ -67,10 +67,11 @@ def test_a_dead_run_whose_clock_was_an_hour_ahead_is_waited_for_no_longer_than_i
 
 
 def test_who_overstayed_leaves_the_lease_of_its_successor(store):
-    with lease(store, 1, "slow", 60, nobody):
+    with lease(store, 1, "slow", 0.6, nobody):
         (item,) = store.list(f"{LEASES}/")
         theirs = json.dumps({"holder": "another", "run": "next", "seconds": 60, "expires": time.time() + 60}).encode()
         store.put(item.key, theirs)  # as the next run does when the lease was not renewed in time
+        time.sleep(0.6)  # time for three renewals
     assert store.get(item.key) == theirs
 
 

@@ -175,3 +175,11 @@ def test_a_uri_that_is_no_store_is_refused_without_showing_secrets(uri, expected
     with pytest.raises(UserError) as caught:
         open_store(StoreConfig(uri=uri), S3Config())
     assert expected in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+def test_threads_that_begin_together_share_one_client(s3_store):
+    """Sixteen that fetch ahead would otherwise open one each, at a third of a second of the processor."""
+    store = s3_store()
+    with ThreadPoolExecutor(16) as pool:
+        clients = list(pool.map(lambda _: store._client, range(16)))
+    assert len(set(map(id, clients))) == 1
