@@ -35,8 +35,9 @@ class Prefetcher:
         while self._pool and self._coming and len(self._fetched) < _AHEAD:
             following = self._coming.popleft()
             bucket, _, key = split_uri(following.uri)[1].partition("/")
-            store = self._buckets.setdefault(bucket, S3Store(f"s3://{bucket}", self._s3, self._s3.deadline_s))
-            self._fetched[following] = self._pool.submit(self._fetch, store, key, following.etag)
+            if bucket not in self._buckets:
+                self._buckets[bucket] = S3Store(f"s3://{bucket}", self._s3, self._s3.deadline_s)
+            self._fetched[following] = self._pool.submit(self._fetch, self._buckets[bucket], key, following.etag)
         fetched = self._fetched.pop(file, None)
         return fetched.result() if fetched else open_source(file, self._s3)
 
