@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from actors.storage.node_disk import clear_half_made
 from actors.storage.objects import ObjectInfo, checked_key, sync_folder
 from configs.errors import UserError
 
@@ -13,6 +14,8 @@ _TEMPORARY, _SCRATCH = ".tmp-", ".scratch"
 
 class LocalStore:
     """Objects as files below `root`. Satisfies `Store`."""
+
+    on_disk = True
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -36,14 +39,16 @@ class LocalStore:
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See Store. A hard link is the exclusive create that also carries the finished content."""
-        temporary = self._write_temporary(key, data)
+        temporary, target = self._write_temporary(key, data), self._path(key)
+        beside = target.parent / f"{_TEMPORARY}{temporary.name}"  # some file systems link within a folder only
+        os.replace(temporary, beside)
         try:
-            os.link(temporary, self._path(key))
+            os.link(beside, target)
         except FileExistsError:
             return self.get(key) == data  # ours: on NFS a repeated link finds its own first try
         finally:
-            temporary.unlink()
-        sync_folder(self._path(key).parent)
+            beside.unlink()
+        sync_folder(target.parent)
         return True
 
     def upload(self, path: Path, key: str) -> None:
@@ -88,6 +93,7 @@ class LocalStore:
         """See Store."""
         folder = self.root / _SCRATCH
         self._make_folder(folder)
+        clear_half_made(folder)
         return folder
 
     def _path(self, key: str) -> Path:
@@ -102,9 +108,8 @@ class LocalStore:
             ) from error
 
     def _write_temporary(self, key: str, data: bytes) -> Path:
-        target = self._path(key)
-        self._make_folder(target.parent)
-        temporary = target.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        self._make_folder(self._path(key).parent)
+        temporary = self.scratch() / secrets.token_hex(8)
         try:
             with open(temporary, "xb") as handle:
                 handle.write(data)

@@ -33,6 +33,8 @@ class Store(Protocol):
     """A folder of objects. Missing keys raise FileNotFoundError; outages raise after the configured deadline."""
 
     uri: str
+    on_disk: bool
+    """Whether `local_copy` gives the stored file itself."""
 
     def get(self, key: str) -> bytes:
         """The whole object."""

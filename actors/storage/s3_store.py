@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from actors.storage.access import error_code, explain_access_error, http_status, is_transient, retried
 from actors.storage.filesystems import open_filesystem, split_uri
+from actors.storage.node_disk import clear_half_made
 from actors.storage.objects import ObjectInfo, checked_key, private_folder
 from configs.errors import UserError
 from configs.schema import S3Config
@@ -28,6 +29,8 @@ _CONNECTIONS = 32  # as many as commit records are read at once
 
 class S3Store:
     """Objects below s3://bucket/prefix. Satisfies `Store`; crosses processes by its settings, never with credentials."""
+
+    on_disk = False
 
     def __init__(self, uri: str, s3: S3Config, deadline_s: float) -> None:
         self.uri, self._s3, self._deadline_s = uri.rstrip("/"), s3, deadline_s
@@ -128,7 +131,9 @@ class S3Store:
 
     def scratch(self) -> Path:
         """See Store."""
-        return private_folder(Path(tempfile.gettempdir(), f"raytrieve-scratch-{os.getuid()}"))
+        folder = private_folder(Path(tempfile.gettempdir(), f"raytrieve-scratch-{os.getuid()}"))
+        clear_half_made(folder)
+        return folder
 
     def _name(self, key: str) -> str:
         return self._prefix + checked_key(key)
