@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.catalogue.rows import LOCATED, locate_ids
+from actors.catalogue.rows import NOWHERE, ROW, segment_rows
 from actors.index.checking import check_vectors
 from actors.index.kinds import IndexPlan
 from actors.index.segment import Segment
@@ -29,8 +29,8 @@ class Findings:
 
     faults: tuple[str, ...]
     """One sentence each; empty when all is well."""
-    located: np.ndarray
-    """LOCATED rows of its live passages."""
+    rows: np.ndarray
+    """ROW of its live passages, hashed anew from their texts and metadata; of no file."""
 
 
 def verify_file(store: Store, file: DataFile) -> list[str]:
@@ -46,7 +46,7 @@ def verify_file(store: Store, file: DataFile) -> list[str]:
 def verify_segment(store: Store, entry: SegmentEntry, number: int, deleted: Sequence[int], plan: IndexPlan, normalized: bool) -> Findings:
     """Read all of a segment: files, rows, vectors and ids."""
     faults = [fault for file in entry.files.values() for fault in verify_file(store, file)]
-    gone, nothing = np.array(deleted, np.int64), np.zeros(0, LOCATED)
+    gone, nothing = np.array(deleted, np.int64), np.zeros(0, ROW)
     if len(np.unique(gone)) != len(gone) or (len(gone) and not 0 <= gone.min() <= gone.max() < entry.rows):
         faults.append(f"Segment {entry.segment} has deletions that are not {len(gone)} different rows of its {entry.rows}.")
     if faults:
@@ -63,23 +63,21 @@ def verify_segment(store: Store, entry: SegmentEntry, number: int, deleted: Sequ
             return Findings((f"{error}.",), nothing)
         if segment.rows != entry.rows:
             return Findings((f"Segment {entry.segment} has {segment.rows} rows, the version says {entry.rows}.",), nothing)
-    rows = locate_ids(store, entry, number)
-    return Findings((), rows[~np.isin(rows["row"], gone)])
+    return Findings((), segment_rows(store, entry, number, gone, {}))
 
 
-def compare_ids(located: np.ndarray, catalogued: np.ndarray | None, name: Callable[[np.void], str]) -> list[str]:
-    """Faults of one partition: ids that live twice, and passages that the catalogue (ROW) does not have where they are, or at all.
+def compare_rows(found: np.ndarray, catalogued: np.ndarray | None, name: Callable[[np.void], str]) -> list[str]:
+    """Faults of one partition (ROW): ids that live twice, and passages that the catalogue has elsewhere, with other hashes, or not at all.
 
-    `name` tells the id of a LOCATED row, for the sentence.
+    `name` tells the id of a row, for the sentence.
     """
-    order = located[np.argsort(located["id"], kind="stable")]
+    order = found[np.argsort(found["id"], kind="stable")]
     twice = order[1:][order[1:]["id"] == order[:-1]["id"]]
     faults = [f"{len(twice)} ids are in the version twice, such as {name(twice[0])}."] if len(twice) else []
     if catalogued is not None:
-        held = np.zeros(int((catalogued["segment"] >= 0).sum()), LOCATED)
-        for field in LOCATED.names or ():
-            held[field] = catalogued[field][catalogued["segment"] >= 0]
+        held = catalogued[catalogued["segment"] >= 0]
+        held["file"] = NOWHERE
         astray = np.setxor1d(order, held)
         if len(astray):
-            faults.append(f"{len(astray)} places of passages differ between the segments and the catalogue, such as {name(astray[0])}.")
+            faults.append(f"{len(astray)} rows of passages differ between the segments and the catalogue, such as {name(astray[0])}.")
     return faults

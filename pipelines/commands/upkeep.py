@@ -38,7 +38,7 @@ def gc(
 
 
 def verify(config: ConfigPath, overrides: Overrides = None, version: Version = None) -> None:
-    """Re-read a version from end to end: sizes and sha256 of every file, counts, vectors and ids."""
+    """Re-read a version from end to end: sizes and sha256 of every file, counts, vectors, and each passage against the catalogue."""
     from pipelines.verify import verify
 
     found = verify(load(config, overrides), version)

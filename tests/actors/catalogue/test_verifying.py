@@ -8,7 +8,7 @@ import pytest
 from actors.catalogue.contrasting import contrast
 from actors.catalogue.hashing import hash_texts
 from actors.catalogue.rows import ROW, segment_rows
-from actors.catalogue.verifying import compare_ids, verify_file, verify_segment
+from actors.catalogue.verifying import compare_rows, verify_file, verify_segment
 from actors.storage.manifests import SegmentEntry
 
 NONE = np.zeros(0, np.int64)
@@ -21,7 +21,7 @@ def faults(made, entry: SegmentEntry, deleted: tuple[int, ...] = ()) -> tuple[st
 def test_a_good_segment_has_no_fault_and_tells_its_live_ids(made):
     entry = made.segment([("a", "one"), ("b", "two"), ("c", "three")])
     found = verify_segment(made.store, entry, 3, [1], made.plan, True)
-    assert found.faults == () and found.located[["segment", "row"]].tolist() == [(3, 0), (3, 2)]
+    assert found.faults == () and found.rows[["segment", "row"]].tolist() == [(3, 0), (3, 2)]
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "passages.arrow"])
@@ -54,25 +54,27 @@ def test_an_id_in_two_segments_is_found_unless_one_of_the_two_is_deleted(made):
     entries = [made.segment([("a", "one"), ("b", "two")]), made.segment([("b", "other"), ("c", "three")])]
 
     def found(deleted: list[int]) -> list[str]:
-        both = [verify_segment(made.store, entry, i, deleted if i == 0 else [], made.plan, True).located for i, entry in enumerate(entries)]
-        return compare_ids(np.concatenate(both), None, lambda row: f"row {row['row']} of {row['segment']}")
+        both = [verify_segment(made.store, entry, i, deleted if i == 0 else [], made.plan, True).rows for i, entry in enumerate(entries)]
+        return compare_rows(np.concatenate(both), None, lambda row: f"row {row['row']} of {row['segment']}")
 
     assert len(found([])) == 1 and "1 ids are in the version twice, such as row" in found([])[0]
     assert found([1]) == []
 
 
-def test_the_catalogue_must_have_every_passage_where_it_is(made):
+def test_the_catalogue_must_have_every_passage_where_and_as_it_is(made):
     entry = made.segment([("a", "one"), ("b", "two")])
-    located = verify_segment(made.store, entry, 0, [], made.plan, True).located
+    located = verify_segment(made.store, entry, 0, [], made.plan, True).rows
     rows = segment_rows(made.store, entry, 0, NONE, {})
-    assert compare_ids(located, rows, str) == []
+    assert compare_rows(located, rows, str) == []
     swapped = rows.copy()
     swapped["row"] = swapped["row"][::-1]
-    for wrong in (swapped, rows[:1]):
-        assert "differ between the segments and the catalogue" in compare_ids(located, wrong, str)[0]
+    altered = rows.copy()
+    altered["metadata"][0] = b"another hash"
+    for wrong in (swapped, rows[:1], altered):
+        assert "differ between the segments and the catalogue" in compare_rows(located, wrong, str)[0]
     shadow = np.zeros(1, ROW)
     shadow["id"], shadow["segment"] = hash_texts(["s"]), -1
-    assert compare_ids(located, np.concatenate([rows, shadow]), str) == []
+    assert compare_rows(located, np.concatenate([rows, shadow]), str) == []
 
 
 def test_versions_are_contrasted_by_id_whatever_segments_they_share(made):
