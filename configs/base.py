@@ -43,7 +43,7 @@ class S3Config(Section):
     region: str | None = execution(None)
     """AWS region; none leaves it to AWS_REGION or the profile."""
     deadline_s: float = execution(120.0, gt=0)
-    """Seconds that opening and reading an input file is retried before it is an error; outages shorter than this pass unnoticed."""
+    """Seconds that listing, opening and reading input files is retried before it is an error; outages shorter than this pass unnoticed."""
 
 
 class StoreConfig(Section):

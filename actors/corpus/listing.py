@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from glob import has_magic
 from os.path import normpath
 from pathlib import PurePosixPath
@@ -12,7 +13,7 @@ import fsspec
 from fsspec.utils import glob_translate
 
 from actors.corpus.tree import Entry, look_up, walk
-from actors.storage.access import explained
+from actors.storage.access import explained, retried
 from actors.storage.filesystems import full_uri, open_filesystem
 from configs.errors import UserError
 from configs.schema import InputConfig, S3Config
@@ -60,15 +61,15 @@ class _Request:
 def list_files(spec: InputConfig, s3: S3Config, role: Role) -> list[SourceFile]:
     """The files of a corpus or of the queries, sorted by URI, each once.
 
-    Raises UserError if a path does not exist, is empty, holds no file of a known format, or may not be read.
-    Any other listing error propagates: a failed listing is never an empty corpus.
+    An outage of S3 is waited out for s3.deadline_s. Raises UserError if it is longer, and if a path does not exist, is empty, holds no file
+    of a known format, or may not be read. Any other listing error propagates: a failed listing is never an empty corpus.
     """
     found: dict[str, SourceFile] = {}
     for path in spec.path:
         with explained(path):
             fs, root = open_filesystem(path, s3)
             request = _Request(spec, role, path, root if path.startswith("s3://") else normpath(root))
-            for file in _list_path(fs, request):
+            for file in retried(partial(_list_path, fs, request), s3.deadline_s):
                 found[file.uri] = file
     return [found[uri] for uri in sorted(found)]
 

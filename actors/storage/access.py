@@ -40,7 +40,7 @@ _ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocat
 def explain_access_error(uri: str, error: BaseException, outages: bool = True) -> UserError | None:
     """A sentence naming `uri` and the remedy if `error` or one of its causes is known, else None.
 
-    `outages=False` leaves out connection failures, for callers that are retried by the system.
+    `outages=False` leaves out connection failures and faults of the service, for callers that are retried by the system.
     """
     for link in _chain(error):
         sentence = _sentence(uri, link, outages)
@@ -110,6 +110,8 @@ def _sentence(uri: str, error: BaseException, outages: bool) -> str | None:
         return f"{uri}: no usable AWS credentials ({error}): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role."
     if isinstance(error, _CONNECTION):
         return f"{uri}: the S3 service cannot be reached ({error}): check s3.endpoint_url and the network." if outages else None
+    if outages and is_transient(error):
+        return f"{uri}: the S3 service fails ({error}): the same command goes on when it is well; check the network too."
     if isinstance(error, ClientError):
         return _by_status(uri, error)
     if isinstance(error, PermissionError):

@@ -21,7 +21,8 @@ from configs.errors import UserError
 from configs.schema import InputConfig, S3Config
 from pipelines.cli import app, guarded
 from pipelines.planning import plan_input
-from tests.jobs import make_corpus, tiny_settings, write_config
+from pipelines.safeguards import deletions_by_name
+from tests.jobs import make_corpus, tiny_config, tiny_settings, write_config
 
 FIELDS = ["store.uri", "corpus.path", "queries.path", "queries.qrels", "embed.model", "embed.adapter", "rerank.model", "rerank.adapter"]
 FORGED = ["../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://127.0.0.1/x", "data/../../x"]
@@ -44,6 +45,15 @@ def test_an_address_of_another_scheme_is_one_sentence_and_nobody_is_called(field
     status = guarded(lambda: app(["run", str(config), "--set", f"{field}={address}"]))
     (told,) = capfd.readouterr().err.splitlines()
     assert status == 2 and told.startswith("raytrieve: ") and address in told and "s3://bucket/" in told
+    with pytest.raises(TimeoutError):
+        listener.accept()
+
+
+def test_an_address_of_another_scheme_has_no_deletions(tmp_path, listener):
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/latest/meta-data"
+    config = tiny_config(tmp_path, tmp_path / "store", reindex={"mode": "upsert", "deletions": address})
+    with pytest.raises(UserError, match=f"{address} has the scheme http://.*s3://bucket/"):
+        deletions_by_name(config)
     with pytest.raises(TimeoutError):
         listener.accept()
 

@@ -37,8 +37,14 @@ def test_the_cause_of_an_error_is_looked_at():
             raise RuntimeError("wrapped") from error
 
 
+def test_a_fault_of_the_service_is_told_unless_the_caller_is_retried():
+    for error in (client_error(503, "SlowDown"), ConnectionResetError("by peer")):
+        assert str(explain_access_error(URI, error)).startswith(f"{URI}: the S3 service fails (")
+        assert explain_access_error(URI, error, outages=False) is None
+
+
 def test_an_unknown_error_passes_as_it_is():
-    assert explain_access_error(URI, client_error(503, "SlowDown")) is None
+    assert explain_access_error(URI, client_error(400, "InvalidArgument")) is None
     with pytest.raises(OSError, match="disk on fire"), explained(URI):
         raise OSError(5, "disk on fire")
 
