@@ -4,7 +4,7 @@ A segment is kept when a build under today's settings would give it the name it 
 retrained quantiser and a new language of its terms are one thing: segments written anew from the vectors that are stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -28,7 +28,7 @@ from actors.storage.objects import Store
 from configs.schema import IndexConfig
 from pipelines.changes import Changes
 from pipelines.embed import Embedding
-from pipelines.heritage import read_past, template_withdrawn
+from pipelines.heritage import Past, read_past, template_withdrawn
 from pipelines.index import build_segments, index_facts, mean_detail, segment_names, train_template
 from pipelines.job import Job
 from pipelines.replanning import as_list
@@ -89,25 +89,39 @@ def plan_index(job: Job, newest: Manifest, passages: int) -> tuple[IndexPlan, st
     return plan, f"the corpus went from {planned:,} to {passages:,} passages since it was planned" if grown else ""
 
 
+def arrange(
+    job: Job, changes: Changes, past: Past, live: Mapping[str, list[Piece]], names: Sequence[str], fresh: Sequence[Piece]
+) -> tuple[set[str], list[list[Piece]]]:
+    """Names of the segments that stay, and of each that is to be written the rows it is written from: `live` ones of old, and `fresh`.
+
+    `names`: what a build under today's settings would call the segments of the past.
+    """
+    deletions, rows = changes.deletions(), job.config.index.segment_rows
+    left, same = {name for name, some in live.items() if some}, set(names)
+    more = sum(piece.rows for piece in fresh)
+    same -= worn_segments(changes.newest.segments, deletions, job.config.reindex, rows, more) - (past.stuck & left)
+    same -= past.damaged
+    past.require_vectors(left - same)
+    return same, regroup([*(piece for name, some in live.items() if name not in same for piece in some), *fresh], rows)
+
+
+def live_pieces(past: Past, deletions: Mapping[str, np.ndarray]) -> dict[str, list[Piece]]:
+    """The pieces of each segment, without what is deleted."""
+    return {name: without_rows(some, deletions.get(name, _NONE)) for name, some in past.pieces.items()}
+
+
 def _build(job: Job, embedding: Embedding, changes: Changes, records: Sequence[CommitRecord], plan: IndexPlan, why: str) -> Delta:
     newest, deletions = changes.newest, changes.deletions()
     past = read_past(job.store, newest)
-    pieces = past.pieces
-    live = {name: without_rows(some, deletions.get(name, _NONE)) for name, some in pieces.items()}
-    left = {name for name, some in live.items() if some}
+    live = live_pieces(past, deletions)
     fresh = [Piece(record.files["data"], (), 0, int(record.counts["rows"])) for record in records]
     template = DataFile(**newest.index["template"])
     if why:
-        past.require_vectors(left)  # all is built again
+        past.require_vectors({name for name, some in live.items() if some})  # all is built again
         template = train_template(job, embedding, plan, [*chain(*live.values()), *fresh])
-    same = set(segment_names(job, plan, template, list(pieces.values())))
-    more = sum(piece.rows for piece in fresh)
-    same -= worn_segments(newest.segments, deletions, job.config.reindex, job.config.index.segment_rows, more) - (past.stuck & left)
-    same -= past.damaged
-    past.require_vectors(left - same)
+    names = segment_names(job, plan, template, list(past.pieces.values()))
+    same, groups = arrange(job, changes, past, live, names, fresh)
     kept = [entry for entry in newest.segments if entry.segment in same]
-    pool = [piece for name, some in live.items() if name not in same for piece in some]
-    groups = regroup([*pool, *fresh], job.config.index.segment_rows)
     if plan != IndexPlan(**newest.index["plan"]):
         kept = _remeasured(job, kept, plan)
     segments = (*kept, *(build_segments(job, embedding, plan, template, groups) if groups else ()))

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 
 from actors.corpus.listing import list_files
+from actors.pieces import Piece
+from actors.storage.commits import DataFile
 from actors.storage.manifests import Manifest, newest_version
 from actors.storage.objects import open_store
 from configs.schema import Config
 from pipelines.cluster import connected
-from pipelines.delta import plan_index
+from pipelines.delta import arrange, live_pieces, plan_index
 from pipelines.embed import Embedding, describe_embedding
 from pipelines.events import EventLog
+from pipelines.heritage import read_past
+from pipelines.index import segment_names
 from pipelines.job import Job, run_name
 from pipelines.outcome import count_lines
 from pipelines.planning import count_files
@@ -37,6 +41,7 @@ def _whole(job: Job, newest: Manifest | None) -> Iterator[str]:
     rows = sum(file.rows for file in count_files(files, config.corpus, config.s3, "corpus", config.unit_rows))
     why = "there is no version yet" if newest is None else f"version {newest.version} has another embedding"
     yield f"The whole corpus would be embedded, since {why}: {rows:,} rows of {len(files):,} files, {_megabytes(files)}."
+    yield "How many tokens that is shows when the texts are read."
 
 
 def _delta(job: Job, embedding: Embedding, newest: Manifest) -> Iterator[str]:
@@ -50,9 +55,16 @@ def _delta(job: Job, embedding: Embedding, newest: Manifest) -> Iterator[str]:
     fresh = sum(len(intake.fresh) for intake in intakes)
     tokens = count_tokens(job, embedding, intakes)
     yield f"{fresh:,} texts to embed, {tokens:,} tokens; {len(changes.wanted) - fresh:,} passages find their vectors."
-    _, why = plan_index(job, newest, changes.passages)
+    plan, why = plan_index(job, newest, changes.passages)
     if why:
-        yield f"The index would be planned anew, from the vectors that are stored: {why}."
+        yield f"The index would be planned anew, from the vectors that are stored, and all of it written: {why}."
+        return
+    new, template = Piece(DataFile("", 0, ""), (), 0, len(changes.wanted)), DataFile(**newest.index["template"])
+    past = read_past(job.store, newest)
+    names = segment_names(job, plan, template, list(past.pieces.values()))
+    same, groups = arrange(job, changes, past, live_pieces(past, changes.deletions()), names, [new])
+    replaced = sum(entry.segment not in same for entry in newest.segments)
+    yield f"{len(groups)} segments to write, {replaced} of version {newest.version} replaced."
 
 
 def _megabytes(files: list) -> str:
