@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 Fault = Literal["slowdown", "error_after", "reset_before", "reset_after", "truncate", "corrupt", "delay", "hang", "partition", "late_apply"]
 _ERROR = "<Error><Code>{}</Code><Message>injected</Message></Error>"
 _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+_NONCE = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])|\d{10,}")  # of an attempt, and times: others in every run
 
 
 @dataclass
@@ -55,31 +57,40 @@ class Rule:
 
 @dataclass
 class Seen:
-    """One request that passed. `status` is the server's answer, 0 where it was not asked."""
+    """One request that passed. `chance` is its own; `status` is the server's answer, 0 where it was not asked."""
 
     method: str
     path: str
     fault: Fault | None
+    chance: random.Random
     status: int = 0
 
 
 @dataclass
 class Proxy:
-    """What a test holds: the address for clients, the rules (may be changed at any time) and the history."""
+    """What a test holds: the address for clients, the rules (may be changed at any time) and the history.
+
+    Chance strikes a request by the seed, what it asks for, and how often that was asked for before, in whatever order threads come: a
+    test that runs again meets the same weather, as far as it asks for the same.
+    """
 
     upstream: str
     rules: list[Rule] = field(default_factory=list)
     log: list[Seen] = field(default_factory=list)
     endpoint: str = ""
     stopping: threading.Event = field(default_factory=threading.Event)
-    rng: random.Random = field(default_factory=lambda: random.Random(0))
+    seed: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
     late: list[threading.Thread] = field(default_factory=list)
 
     def pick(self, method: str, path: str, headers: http.client.HTTPMessage) -> tuple[Rule | None, Seen]:
+        request = f"{method} {_NONCE.sub('*', path)}"
         with self.lock:
-            rule = next((rule for rule in self.rules if rule.fires(method, path, headers, self.rng)), None)
-            self.log.append(Seen(method, path, rule.fault if rule else None))
+            self.asked[request] += 1
+            chance = random.Random(f"{self.seed} {request} {self.asked[request]}")
+            rule = next((rule for rule in self.rules if rule.fires(method, path, headers, chance)), None)
+            self.log.append(Seen(method, path, rule.fault if rule else None, chance))
             return rule, self.log[-1]
 
     def settle(self) -> None:
@@ -114,8 +125,8 @@ class _Server(ThreadingHTTPServer):
         self.close_request(request)  # without the orderly goodbye, which would turn a reset into an end
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that give up on a faulty connection are the point: their broken pipes are no news."""
-        if not isinstance(sys.exception(), OSError):
+        """Clients that give up on a faulty connection are the point, and so is a server that dies: broken pipes are no news."""
+        if not isinstance(sys.exception(), OSError | http.client.HTTPException):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
@@ -157,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(seen.status, headers, answer, len(answer) // 2)
                 self._reset()
             case "corrupt":
-                at = self.proxy.rng.randrange(len(answer))
+                at = seen.chance.randrange(len(answer))
                 self._answer(seen.status, headers, answer[:at] + bytes([answer[at] ^ 0x40]) + answer[at + 1 :])
             case _:
                 self._answer(seen.status, headers, answer)

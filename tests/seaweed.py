@@ -25,11 +25,13 @@ HOST = "127.0.0.1"
 _START_S = 60
 
 
-@dataclass(frozen=True)
+@dataclass
 class S3Server:
     endpoint: str
     access_key: str
     secret_key: str
+    folder: Path
+    command: list[str]
     process: subprocess.Popen
 
     @property
@@ -54,6 +56,11 @@ class S3Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def start_again(self) -> None:
+        """After `stop`: on the same data and the same address. Returns when it answers."""
+        self.process = _launched(self.folder, self.command)
+        _wait_until_usable(self, ())
+
 
 def start(folder: Path, *buckets: str) -> S3Server:
     """Start a server whose data lies in `folder`, with these buckets; returns when a first write has worked."""
@@ -72,12 +79,7 @@ def start(folder: Path, *buckets: str) -> S3Server:
     command += ["-master.volumeSizeLimitMB=256", f"-volume.port={volume}", "-volume.max=40", "-filer", f"-filer.port={filer}"]
     command += [f"-filer.localSocket={folder}/sock/f", "-s3", f"-s3.port={s3}", f"-s3.config={folder}/s3.json", "-s3.iam=false"]
     command += ["-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder}/sock/s"]
-    with open(folder / "weed.log", "ab") as log:
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "GOMEMLIMIT": "600MiB"}
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
-        )
-    server = S3Server(f"http://{HOST}:{s3}", access, secret, process)
+    server = S3Server(f"http://{HOST}:{s3}", access, secret, folder, command, _launched(folder, command))
     try:
         _wait_until_usable(server, buckets)
         _check_anonymous_is_refused(server)
@@ -87,17 +89,27 @@ def start(folder: Path, *buckets: str) -> S3Server:
     return server
 
 
+def _launched(folder: Path, command: list[str]) -> subprocess.Popen:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "GOMEMLIMIT": "600MiB"}
+    with open(folder / "weed.log", "ab") as log:
+        return subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+
+
 def _wait_until_usable(server: S3Server, buckets: tuple[str, ...]) -> None:
+    """Until a write works; buckets that are not there are made."""
     end, client = time.monotonic() + _START_S, server.client()
     while True:
         try:
-            made = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-            for bucket in set(buckets) - made:
+            made = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+            for bucket in set(buckets).difference(made):
                 client.create_bucket(Bucket=bucket)
-            client.put_object(Bucket=buckets[0], Key=".ready", Body=b"")
-            client.delete_object(Bucket=buckets[0], Key=".ready")
+            probe = (*buckets, *made)[0]
+            client.put_object(Bucket=probe, Key=".ready", Body=b"")
+            client.delete_object(Bucket=probe, Key=".ready")
             return
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError, IndexError):  # the last: its list of buckets comes later than its answers
             if time.monotonic() > end or server.process.poll() is not None:
                 raise
             time.sleep(0.1)

@@ -1,14 +1,20 @@
 """What the fault tests share: the job's inputs, its undisturbed rankings, and the table of what every fault did, printed at the end."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fault_proxy import faults
 from tests.faults.outcomes import PASSAGES, QUERIES, SECTIONS, Outcome
+from tests.faults.reindexing import Reindex, changed_job
+from tests.faults.weather import Job
 from tests.jobs import make_corpus, read_rankings, tiny_config
+from tests.seaweed import S3Server
 
 _ROWS = pytest.StashKey[list[tuple[str, int, Outcome]]]()
 
@@ -43,19 +49,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     rows = config.stash[_ROWS]
     if rows:
         terminalreporter.section("faults")
-        terminalreporter.write_line(f"{'fault':70} {'injected':>8} {'lost':>5} {'doubled':>7} {'redone':>6}")
+        terminalreporter.write_line(f"{'fault':110} {'injected':>8} {'lost':>5} {'doubled':>7} {'redone':>6}")
         for name, injected, found in rows:
-            terminalreporter.write_line(f"{name:70} {injected:8} {found.lost:5} {found.doubled:7} {found.redone:6}")
+            terminalreporter.write_line(f"{name:110} {injected:8} {found.lost:5} {found.doubled:7} {found.redone:6}")
 
 
 @pytest.fixture
-def tally(request: pytest.FixtureRequest) -> Callable[[str, int, Outcome], None]:
-    """Call it with the fault's name, how often it struck, and the outcome. Fails on anything lost, doubled or damaged."""
+def tally(request: pytest.FixtureRequest) -> Callable[[str, int, Outcome, int], None]:
+    """Call it with the fault's name, how often it struck, the outcome, and how many units may have been computed again.
 
-    def enter(name: str, injected: int, found: Outcome) -> None:
+    Fails on more than those, and on anything lost, doubled or damaged.
+    """
+
+    def enter(name: str, injected: int, found: Outcome, redone: int) -> None:
         request.config.stash[_ROWS].append((name, injected, found))
         assert injected > 0, "the fault never struck"
         assert (found.lost, found.doubled, found.faults) == (0, 0, ())
+        assert found.redone <= redone, "more units were begun again than were in hand"
 
     return enter
 
@@ -81,3 +91,17 @@ def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: 
 def reference(inputs: Path, finished: Path) -> list[dict]:
     """The rankings of a run that nobody disturbed."""
     return read_rankings(tiny_config(inputs, finished, **SECTIONS))
+
+
+@pytest.fixture
+def changed(finished: Path, inputs: Path, tmp_path: Path) -> Callable[..., Reindex]:
+    """Called with the number of edits and sections of the config: the finished store, and a corpus that has changed since."""
+    return partial(changed_job, finished, inputs, tmp_path)
+
+
+@pytest.fixture
+def job(s3_environment: S3Server, inputs: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Job]:
+    """The job with fair weather so far. This process reads the store without the proxy."""
+    name = re.sub(r"\W+", "-", request.node.name.replace("_", "-")).strip("-")
+    with faults(s3_environment.endpoint) as proxy:
+        yield Job(s3_environment, proxy, inputs, tmp_path, name)

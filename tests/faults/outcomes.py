@@ -5,11 +5,12 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,10 +20,14 @@ from actors.storage.verified import DamagedFile, read_verified
 from configs.schema import Config
 from pipelines.verify import verify
 from tests.jobs import command, environment, indexed_ids, read_rankings
+from tests.processes import kill, workers_of
 
 PASSAGES, QUERIES, SEED = 600, 24, 20260101
 SECTIONS: dict[str, Any] = {"embed": {"unit_rows": 20}, "index": {"segment_rows": 100}, "queries": {"unit_rows": 2}}
 UNITS = {"vectors": 30, "segments": 6, "rankings": 12}
+# Units that may be begun again when all of a job dies: one for each worker, of which its Ray has eight, and as many that wait to be
+# written, for these models embed a unit faster than that.
+IN_HAND = 16
 IDS = [f"p{i:05d}" for i in range(PASSAGES)]
 
 
@@ -60,17 +65,17 @@ def damaged_files(store: Store) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Change:
-    """Rows of the job's corpus after ten deletions, sixty edits and twenty additions. `texts`: those that were not there before."""
+    """Rows of the job's corpus after ten deletions, some edits and twenty additions. `texts`: those that were not there before."""
 
     rows: list[dict]
     texts: list[str]
 
     @classmethod
-    def of(cls, inputs: Path) -> "Change":
+    def of(cls, inputs: Path, edits: int = 60) -> "Change":
         rows = pq.read_table(inputs / "corpus.parquet").to_pylist()
-        edited = [{**row, "text": f"revised {row['text']}"} for row in rows[100:160]]
+        edited = [{**row, "text": f"revised {row['text']}"} for row in rows[100 : 100 + edits]]
         added = [{"_id": f"new{i}", "text": f"a panda of number {i}", "year": 2000} for i in range(20)]
-        return cls([*rows[10:100], *edited, *rows[160:], *added], [row["text"] for row in (*edited, *added)])
+        return cls([*rows[10:100], *edited, *rows[100 + edits :], *added], [row["text"] for row in (*edited, *added)])
 
     @property
     def ids(self) -> list[str]:
@@ -138,20 +143,15 @@ def start(config_path: Path, env: dict[str, str] | None = None, what: str = "run
     )
 
 
-def workers_of(driver: int, name: str) -> Iterator[int]:
-    """Pids of the Ray workers below a driver whose title holds `name`."""
-    parents: dict[int, int] = {}
-    titles: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                titles[int(entry.name)] = (entry / "cmdline").read_text()
-            except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
-                continue
-    for pid, title in titles.items():
-        above = pid
-        while above in parents and above != driver:
-            above = parents[above]
-        if above == driver and title.startswith("ray::") and name in title:
-            yield pid
+def kill_workers(process: subprocess.Popen, title: str, ready: Callable[[], bool]) -> int:
+    """kill -9 all of a driver's workers whose title holds `title`, as soon as `ready` and there are some. Returns how many there were."""
+    victims: set[psutil.Process] = set()
+
+    def found() -> bool:
+        if ready():
+            victims.update(workers_of(process.pid, title))
+        return bool(victims)
+
+    assert wait_for(found, process), process.stderr and process.stderr.read()
+    kill(victims)
+    return len(victims)

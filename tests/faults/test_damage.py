@@ -62,7 +62,7 @@ def test_a_damaged_unit_is_named_withdrawn_and_made_anew_and_no_other(damage, fi
     run(config)
     check_rankings(config, reference)
     after = outcome(config)
-    tally(damage, 1, after)
+    tally(damage, 1, after, 1)
     assert after.redone == 1 and repair(config).faults == ()
 
 

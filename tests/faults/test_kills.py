@@ -5,34 +5,28 @@ and nodes in each. The seed and the moments are part of the test's name, so that
 """
 
 import json
-import os
 import random
-import shutil
 import signal
 import time
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from actors.storage.local_store import LocalStore
 from configs.load import build_config
+from tests.faults.nodes import ON_THE_SECOND, two_nodes
 from tests.faults.outcomes import (
+    IN_HAND,
     SECTIONS,
     SEED,
     UNITS,
-    Change,
     all_attempts,
     check_rankings,
     committed,
+    kill_workers,
     outcome,
     start,
-    tokens_embedded,
     wait_for,
-    workers_of,
 )
-from tests.jobs import indexed_ids, raytrieve, tiny_config, tiny_settings, tokens_of, write_config
+from tests.jobs import indexed_ids, raytrieve, tiny_config, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
 
@@ -40,6 +34,7 @@ pytestmark = pytest.mark.cluster
 FOLDERS = {"embed": "vectors", "index": "segments", "rank": "rankings"}
 BEFORE = {"index": "vectors", "rank": "segments"}
 MOMENTS = [(stage, int(UNITS[folder] * part)) for stage, folder in FOLDERS.items() for part in (0, 0.2, 0.4, 0.6, 0.8)]
+AFTER = [("rank", UNITS["rankings"])]  # while it evaluates and writes its report
 SAMPLE = random.Random(SEED).choice([moment for moment in MOMENTS if moment[1]])  # one with something to lose
 MORE = [[("embed", 6), ("index", 2), ("rank", 4)]]  # one job killed three times
 # What is killed in CI, and with --all-kills: the stage, the worker that marks a process of it, and the commits to wait for.
@@ -52,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         actors = [stage for stage in WORKERS if stage != "index"]  # a node with tasks alone is as good as their deaths
         metafunc.parametrize("stage", (actors if "node" in metafunc.function.__name__ else WORKERS) if everything else ["embed"])
     if "kills" in metafunc.fixturenames:
-        plans = [*([moment] for moment in MOMENTS), *MORE] if everything else [[SAMPLE]]
+        plans = [*([moment] for moment in MOMENTS), AFTER, *MORE] if everything else [[SAMPLE]]
         metafunc.parametrize("kills", plans, ids=["+".join(f"{stage}-{count}" for stage, count in plan) for plan in plans])
 
 
@@ -78,74 +73,40 @@ def test_a_killed_driver_goes_on_where_it_was(kills, inputs, reference, tally, t
     assert finished.returncode == 0, finished.stderr
     config = tiny_config(inputs, store, **SECTIONS)
     check_rankings(config, reference)
-    tally(f"kill -9 of the driver: {'+'.join(f'{stage}-{count}' for stage, count in kills)}", len(killed_at), outcome(config))
+    name = "+".join(f"{stage}-{count}" for stage, count in kills)
+    tally(f"kill -9 of the driver: {name}", len(killed_at), outcome(config), IN_HAND * len(kills))
     for when, done in killed_at:
         again = [unit for unit, _, started in all_attempts(store) if unit in done and started > when]
         assert not again, f"units committed before the kill were computed again: {again}"
     assert {kind: len(committed(store, kind)) for kind in UNITS} == UNITS
 
 
-@pytest.mark.chaos
-@pytest.mark.parametrize("folder", ["vectors", "segments", "catalogues"])
-def test_a_killed_reindex_goes_on_where_it_was_and_embeds_each_new_text_once(folder, finished, inputs, tally, tmp_path):
-    store, new, change = Path(shutil.copytree(finished, tmp_path / "store")), tmp_path / "corpus.parquet", Change.of(inputs)
-    pq.write_table(pa.Table.from_pylist(change.rows), new, row_group_size=100)
-    settings = {**tiny_settings(inputs, store, **SECTIONS), "queries": None, "rerank": None}
-    settings["corpus"]["path"] = str(new)
-    path, config, before = write_config(tmp_path / "job.yaml", settings), build_config(settings, "test"), len(committed(store, folder))
-    process = start(path, what="reindex")
-    assert wait_for(lambda: len(committed(store, folder)) > before, process), process.stderr.read()
-    workers = len(list(workers_of(process.pid, "Map")))  # those at work on units; the others are idle or Ray's own
-    process.kill()
-    process.wait()
-    time.sleep(1.0)
-    done = raytrieve("reindex", str(path))
-    assert done.returncode == 0, done.stderr
-    found = outcome(config, change.ids)
-    tally(f"kill -9 of a re-index after a commit in {folder}", 1, found)
-    assert tokens_embedded(LocalStore(store)) - tokens_embedded(LocalStore(finished)) == tokens_of(config, change.texts)
-    assert found.redone <= workers, "more than a unit of each worker was begun again"
-
-
 def test_a_killed_actor_is_replaced_and_at_most_its_units_are_redone(stage, inputs, reference, tally, tmp_path):
     store, (worker, folder, count) = tmp_path / "store", WORKERS[stage]
     process = start(write_config(tmp_path / "job.yaml", tiny_settings(inputs, store, **SECTIONS)))
-    assert wait_for(lambda: len(committed(store, folder)) >= count, process), process.stderr.read()
-    victims = list(workers_of(process.pid, worker))
-    for pid in victims:
-        os.kill(pid, signal.SIGKILL)
+    victims = kill_workers(process, worker, lambda: len(committed(store, folder)) >= count)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     config = tiny_config(inputs, store, **SECTIONS)
     check_rankings(config, reference)
-    found = outcome(config)
-    tally(f"kill -9 of the {worker}", len(victims), found)
-    assert found.redone <= len(victims), "more than a unit of each killed worker was computed again"
+    tally(f"kill -9 of the {worker} in the stage {stage}", victims, outcome(config), victims)
 
 
 @pytest.mark.chaos
-def test_a_killed_node_costs_no_rows(stage, inputs, reference, tally, tmp_path):
-    from ray.cluster_utils import Cluster
-
+@pytest.mark.parametrize("whole", [True, False], ids=["dead", "cut off"])
+def test_a_killed_node_costs_no_rows(stage, whole, inputs, reference, tally, tmp_path):
     store, (_, folder, count) = tmp_path / "store", WORKERS[stage]
-    # The driver's own node has room for its tasks only, so that the actors live on the node that dies.
-    section, held = {"embed": "embed", "rank": "rerank"}[stage], {"workers": {"cpus": 3}}
-    sections = {**SECTIONS, section: {**SECTIONS.get(section, {}), **held}}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 150 << 20, "include_dashboard": False})
-    try:
-        victim = cluster.add_node(num_cpus=5, object_store_memory=150 << 20)
-        cluster.wait_for_nodes()
-        process = start(write_config(tmp_path / "job.yaml", tiny_settings(inputs, store, **sections)), {"RAY_ADDRESS": cluster.address})
+    section = {"embed": "embed", "rank": "rerank"}[stage]
+    sections = {**SECTIONS, section: {**SECTIONS.get(section, {}), **ON_THE_SECOND}}
+    with two_nodes() as (address, replace):
+        process = start(write_config(tmp_path / "job.yaml", tiny_settings(inputs, store, **sections)), {"RAY_ADDRESS": address})
         assert wait_for(lambda: len(committed(store, folder)) >= count, process), process.stderr.read()
-        cluster.remove_node(victim, allow_graceful=False)
-        cluster.add_node(num_cpus=5, object_store_memory=150 << 20)
+        workers = replace(whole)
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
-    finally:
-        cluster.shutdown()
     config = tiny_config(inputs, store, **sections)
     check_rankings(config, reference)
-    tally(f"death of a node while it {stage}s", 1, outcome(config))
+    tally(f"node {'dead' if whole else 'cut off'} while it {stage}s, with its workers", workers, outcome(config), IN_HAND)
 
 
 def test_a_row_that_kills_its_worker_ends_in_the_rejects_and_the_rest_completes(tmp_path):

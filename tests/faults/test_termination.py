@@ -1,19 +1,18 @@
 """SIGTERM, as a spot machine, `ray job stop` and Kubernetes send it: the driver says what becomes of its work and is gone."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
 
 from configs.load import build_config
-from tests.faults.outcomes import outcome
+from tests.faults.outcomes import IN_HAND, outcome
 from tests.jobs import ROOT, command, environment, make_corpus, raytrieve, tiny_settings, write_config
+from tests.processes import alive, below
 
 SENTENCE = "raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
 OTHERS = {  # who handles the signal, such as Ray while it starts
@@ -58,24 +57,10 @@ def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_pro
     events = [json.loads(line) for path in store.glob("runs/*/events/*") for line in path.read_text().splitlines()]
     assert events[-1]["event"] == "failed" and events[-1]["error"] == "Terminated"
     end = time.monotonic() + 30
-    while any(map(alive, family)) and time.monotonic() < end:
+    while alive(family) and time.monotonic() < end:
         time.sleep(0.1)
-    assert not any(map(alive, family))
+    assert not alive(family)
     if request.config.getoption("--all-kills"):
         settings = {**yaml.safe_load(config.read_text()), "queries": None, "rerank": None}
         assert raytrieve(what, str(write_config(tmp_path / "again.yaml", settings))).returncode == 0
-        tally(f"SIGTERM of a {what}", 1, outcome(build_config(settings, "test"), [f"p{i:05d}" for i in range(1200)]))
-
-
-def below(pid: int) -> set[int]:
-    """The process's children and theirs."""
-    children = {int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()}
-    return children.union(*(below(child) for child in children))
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
+        tally(f"SIGTERM of a {what}", 1, outcome(build_config(settings, "test"), [f"p{i:05d}" for i in range(1200)]), IN_HAND)

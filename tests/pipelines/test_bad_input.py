@@ -4,10 +4,8 @@
 """
 
 import json
-import shutil
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -236,41 +234,6 @@ def test_too_many_rejected_rows_are_told_with_the_reasons(complaint, inputs, loc
     *progress, told = complaint(f"corpus.path={inputs}/rejected.jsonl", "corpus.columns={}")
     assert "10 of 40 corpus rows were rejected (25.0%, but corpus.max_reject_share allows 1.0%): empty text (10)" in told
     assert all(line.startswith("embed: ") for line in progress)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 200 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
-    prefix = next((prefix for prefix in ([], ["sudo", "-n"]) if _succeeds(*prefix, *mount)), None)
-    if prefix is None:
-        pytest.skip("a full disk needs a small one, and mounting is not permitted here")
-    yield folder
-    subprocess.run([*prefix, "umount", "--lazy", str(folder)], check=True)
-
-
-@pytest.mark.cluster
-def test_a_full_disk_is_told_and_the_same_command_goes_on_when_there_is_room(complaint, config, tmp_path, small_disk, local_ray):
-    make_corpus(tmp_path, passages=1200)
-    settings = [f"store.uri={small_disk}/store", f"corpus.path={tmp_path}/corpus.parquet"]
-    told = complaint(*settings, command="embed")[-1]
-    assert told.startswith("raytrieve: The disk is full") and "free some space or set store.uri" in told
-    done = {path.stem for path in small_disk.rglob("commits/*.json")}
-    shutil.copytree(small_disk / "store", tmp_path / "store")  # onto a larger disk
-    overrides = [word for setting in (f"store.uri={tmp_path}/store", settings[1]) for word in ("--set", setting)]
-    assert guarded(lambda: app(["embed", str(config), *overrides])) == 0
-    assert done < {path.stem for path in (tmp_path / "store").rglob("commits/*.json")}
-    tried = [path.stem.rpartition("-")[0] for path in (tmp_path / "store").rglob("attempts/*.json")]
-    assert all(tried.count(unit) == 1 for unit in done), "what was committed before the disk was full is computed again"
-
-
-def _succeeds(*command: str) -> bool:
-    try:
-        return subprocess.run(command, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
 
 
 def _closed_port() -> int:
