@@ -71,7 +71,8 @@ class ReindexConfig(Section):
     small_segments: int = execution(8, ge=1)
     """Small segments of a version, at most; more are merged from stored vectors. A search opens every segment."""
     max_recall_drop: float = execution(0.01, ge=0, le=1)
-    """recall@100 against exact search that a new version may lose to the newest one; a greater loss leaves it unpublished."""
+    """recall@100 against exact search, measured in each segment, that a new version may lose to the newest one; a greater loss leaves it
+    unpublished."""
     max_ndcg_drop: float = execution(0.01, ge=0, le=1)
     """nDCG@10 that it may lose, where there are judgements. The noise of 300 judged queries is about this much."""
     max_drift: float = execution(0.1, gt=0)
