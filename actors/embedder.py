@@ -34,7 +34,7 @@ class Embedder:
         """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         header = parcel.header
-        begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"])
+        begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"], "Embedder")
         table = parcel.tables["passages"]
         crash_if_told(table["text"])
         started = time.perf_counter()

@@ -46,7 +46,7 @@ class Indexer:
         """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started, store = header["units"][0], new_attempt(), time.time(), self._place.store
-        begin(store, self._place.folder, unit, self._place.run, attempt)
+        begin(store, self._place.folder, unit, self._place.run, attempt, "Indexer")
         pieces = [Piece.parse(plain) for plain in header["pieces"]]
         template = read_verified(store, DataFile(**header["template"])).read_bytes()
         with tempfile.TemporaryDirectory(prefix="segment-", dir=store.scratch()) as name:

@@ -37,7 +37,7 @@ class Reranker:
         """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         header, started = parcel.header, time.perf_counter()
-        begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"])
+        begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"], "Reranker")
         queries, unique = parcel.tables["passages"], parcel.tables["unique"]
         crash_if_told(queries["text"])
         pairs, offsets = _pairs(queries, self._depth)

@@ -34,7 +34,7 @@ class Sweeper:
         """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started, store = header["units"][0], new_attempt(), time.time(), self._place.store
-        begin(store, self._place.folder, unit, self._place.run, attempt)
+        begin(store, self._place.folder, unit, self._place.run, attempt, "Sweeper")
         plain = header["segment"]
         entry = SegmentEntry(**{**plain, "files": {name: DataFile(**file) for name, file in plain["files"].items()}})
         searcher = Searcher(store, {header["ordinal"]: entry}, self._retrieval, header["deletions"], self._threads)

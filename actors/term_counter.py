@@ -35,7 +35,7 @@ class TermCounter:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
         unit, attempt, started, store = Parcel.unpack(batch).header["units"][0], new_attempt(), time.time(), self._place.store
-        begin(store, self._place.folder, unit, self._place.run, attempt)
+        begin(store, self._place.folder, unit, self._place.run, attempt, "TermCounter")
         statistics = CollectionStatistics.merge(self._parts())
         with tempfile.TemporaryDirectory(dir=store.scratch()) as folder:
             local = Path(folder, "statistics.arrow")

@@ -24,7 +24,7 @@ class Trainer:
         """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started = header["units"][0], new_attempt(), time.time()
-        begin(self._place.store, self._place.folder, unit, self._place.run, attempt)
+        begin(self._place.store, self._place.folder, unit, self._place.run, attempt, "Trainer")
         sample = self._sample([Piece.parse(plain) for plain in header["pieces"]])
         template = train_template(self._plan, sample, self._seed)
         file = put_data(self._place.store, self._place.folder, f"{unit}-{attempt}.faiss", template)

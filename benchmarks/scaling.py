@@ -169,7 +169,7 @@ class SimulatedDevice:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel."""
         unit, attempt, started = Parcel.unpack(batch).header["unit"], new_attempt(), time.time()
-        begin(self._place.store, self._place.folder, unit, self._place.run, attempt)
+        begin(self._place.store, self._place.folder, unit, self._place.run, attempt, "Device")
         time.sleep(self._seconds)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(_ROWS * _DIMENSION, np.float32)), _DIMENSION)
         header = {"unit": unit, "attempt": attempt, "started": started, "files": {}, "counts": {"rows": _ROWS, "process": os.getpid()}}

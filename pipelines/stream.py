@@ -19,6 +19,7 @@ from actors.storage.commits import attempts, committed_units
 from configs.schema import RayConfig
 from pipelines.isolation import finish_alone
 from pipelines.operators import Operator, chained
+from pipelines.units_in_hand import bound_units_in_hand
 
 logger = logging.getLogger(__name__)
 _IN_FLIGHT = 0.2  # share of the object store that waiting units may fill: memory then depends little on the corpus
@@ -95,15 +96,17 @@ def _stream_wave(stage: Stage, wave: Sequence[Item], config: RayConfig, on_recei
 
 
 def _receipts(stage: Stage, wave: Sequence[Item], config: RayConfig) -> Iterable[dict]:
-    context = ray.data.DataContext.get_current()
+    context = ray.data.DataContext.get_current().copy()  # a notebook's own datasets keep theirs
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # a row is never split, so every unit travels as a block of its own, as soon as it is made
     context.override_object_store_memory_limit_fraction = _IN_FLIGHT
     context.execution_no_progress_timeout_s = int(config.no_progress_s)
     context.max_consecutive_actor_init_deaths = config.retries
+    bound_units_in_hand(context)
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it would say is raised all the same
-    dataset = chained([item.parcel.pack() for item in wave], stage.operators, config.retries)
+    with ray.data.DataContext.current(context):
+        dataset = chained([item.parcel.pack() for item in wave], stage.operators, config.retries)
     for batch in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(batch, pa.Table)
         yield Parcel.unpack(batch).header

@@ -1,5 +1,6 @@
 """What tests know of processes beside their own: those below a driver, the workers of Ray among them, and their end."""
 
+import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -23,6 +24,14 @@ def kill(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def end(process: subprocess.Popen) -> str:
+    """kill -9 of a driver and of all below it. Returns what it had said on its error stream."""
+    family = below(process.pid)
+    process.kill()
+    kill(family)
+    return process.communicate()[1] or ""
 
 
 def alive(processes: Iterable[psutil.Process]) -> set[psutil.Process]:

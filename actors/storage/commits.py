@@ -1,6 +1,6 @@
 """Commit records: the only sign that a unit of work is done.
 
-A stage's folder holds `data/<unit>-<attempt>...` (unique names, never overwritten), `attempts/<unit>-<attempt>.json`
+A stage's folder holds `data/<unit>-<attempt>...` (unique names, never overwritten), `attempts/<unit>-<attempt>...json`
 (written when a worker begins, so that a record that kills its worker can be found) and `commits/<unit>.json` (written
 last, put-if-absent: the first attempt wins and names its files). Readers trust commits alone. A record whose files turned out
 damaged is moved to `withdrawn/<unit>-<attempt>.json`: the unit is then computed again, and what the record tells is still known.
@@ -8,6 +8,7 @@ damaged is moved to `withdrawn/<unit>-<attempt>.json`: the unit is then computed
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,16 +56,16 @@ class CommitRecord:
         return CommitRecord(**{**plain, "files": {name: DataFile(**entry) for name, entry in plain["files"].items()}})
 
 
-def begin(store: Store, folder: str, unit: str, run: str, attempt: str) -> None:
-    """Note that a worker starts to compute a unit, before anything in it can kill the worker."""
-    note = {"unit": unit, "attempt": attempt, "run": run, "started": time.time()}
-    store.put(f"{folder}/attempts/{unit}-{attempt}.json", canonical_json(note).encode())
+def begin(store: Store, folder: str, unit: str, run: str, attempt: str, by: str) -> None:
+    """Note that a worker of a class starts to compute a unit, before anything in it can kill it. Each call is noted: Ray may repeat one."""
+    note = {"unit": unit, "attempt": attempt, "by": by, "run": run, "started": time.time()}
+    store.put(f"{folder}/attempts/{unit}-{attempt}.{secrets.token_hex(4)}.json", canonical_json(note).encode())
 
 
 def attempts(store: Store, folder: str) -> list[tuple[str, str]]:
-    """(unit, attempt) of every attempt ever begun in a folder."""
-    names = (Path(item.key).stem for item in store.list(f"{folder}/attempts/"))
-    return [(unit, attempt) for unit, _, attempt in (name.rpartition("-") for name in names)]
+    """(unit, attempt) of every attempt ever begun in a folder, as often as it was."""
+    names = (Path(item.key).stem.rpartition("-") for item in store.list(f"{folder}/attempts/"))
+    return [(unit, rest.partition(".")[0]) for unit, _, rest in names]
 
 
 def put_data(store: Store, folder: str, name: str, data: bytes) -> DataFile:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fault_proxy import faults
-from tests.faults.outcomes import PASSAGES, QUERIES, SECTIONS, Outcome
+from tests.faults.outcomes import PASSAGES, QUERIES, SECTIONS, Outcome, end_started
 from tests.faults.reindexing import Reindex, changed_job
 from tests.faults.weather import Job
 from tests.jobs import make_corpus, read_rankings, tiny_config
@@ -52,6 +52,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{'fault':110} {'injected':>8} {'lost':>5} {'doubled':>7} {'redone':>6}")
         for name, injected, found in rows:
             terminalreporter.write_line(f"{name:110} {injected:8} {found.lost:5} {found.doubled:7} {found.redone:6}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    yield
+    end_started()
 
 
 @pytest.fixture

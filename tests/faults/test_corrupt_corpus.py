@@ -53,7 +53,7 @@ def test_a_damaged_file_is_named_and_when_it_is_mended_the_run_goes_on(inputs, l
     )
     spoilt.mend()
     assert guarded(lambda: app(["run", path])) == 0
-    tally("a Parquet file damaged half-way", 1, outcome(config), IN_HAND)
+    tally("a Parquet file damaged half-way", 1, outcome(config), IN_HAND["embed"])
     tried = [unit for unit, _, _ in all_attempts(store)]
     assert done and all(tried.count(unit) == 1 for unit in done), "what was committed before the damage was found is computed again"
 
@@ -65,4 +65,4 @@ def test_a_damaged_file_stops_a_reindex_before_it_publishes(changed, tally, tmp_
     assert str(spoilt.path) in capfd.readouterr().err.splitlines()[-1] and version_numbers(job.store) == [1]
     spoilt.mend()
     assert reindex(job.config).manifest.version == 2
-    tally("a Parquet file damaged half-way, in a re-index", 1, job.outcome(), IN_HAND)
+    tally("a Parquet file damaged half-way, in a re-index", 1, job.outcome(), IN_HAND["reindex"])

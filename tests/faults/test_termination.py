@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from configs.load import build_config
-from tests.faults.outcomes import IN_HAND, outcome
-from tests.jobs import ROOT, command, environment, make_corpus, raytrieve, tiny_settings, write_config
+from tests.faults.outcomes import IN_HAND, outcome, start, wait_for
+from tests.jobs import ROOT, make_corpus, raytrieve, tiny_settings, write_config
 from tests.processes import alive, below
 
 SENTENCE = "raytrieve: Terminated. The units in hand are abandoned; what is committed stays: the same command goes on from there.\n"
@@ -42,9 +42,8 @@ def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_pro
     make_corpus(tmp_path, passages=1200)
     store = tmp_path / "store"
     config = write_config(tmp_path / "job.yaml", tiny_settings(tmp_path, store, embed={"unit_rows": 10}))
-    process = subprocess.Popen(command(what, str(config)), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(list(store.glob("vectors/*/commits/*.json"))) < 3:
-        time.sleep(0.01)
+    process = start(config, what=what)
+    wait_for(lambda: len(list(store.glob("vectors/*/commits/*.json"))) >= 3, process)
     family = below(process.pid)
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=30)[1]  # ten times what `ray job stop` waits, for a busy machine
@@ -63,4 +62,5 @@ def test_a_terminated_driver_says_so_exits_143_and_leaves_whole_units_and_no_pro
     if request.config.getoption("--all-kills"):
         settings = {**yaml.safe_load(config.read_text()), "queries": None, "rerank": None}
         assert raytrieve(what, str(write_config(tmp_path / "again.yaml", settings))).returncode == 0
-        tally(f"SIGTERM of a {what}", 1, outcome(build_config(settings, "test"), [f"p{i:05d}" for i in range(1200)]), IN_HAND)
+        found = outcome(build_config(settings, "test"), [f"p{i:05d}" for i in range(1200)])
+        tally(f"SIGTERM of a {what}", 1, found, IN_HAND["embed" if what == "run" else "reindex"])

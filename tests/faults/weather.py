@@ -12,7 +12,7 @@ from typing import Literal
 from actors.storage.objects import Store
 from configs.schema import Config
 from tests.fault_proxy import Proxy, Rule
-from tests.faults.outcomes import SECTIONS, Outcome, outcome, start
+from tests.faults.outcomes import SECTIONS, Outcome, outcome, start, wait_for
 from tests.jobs import raytrieve, tiny_config, tiny_settings, write_config
 from tests.processes import kill, workers_of
 from tests.seaweed import S3Server
@@ -96,9 +96,7 @@ def units_committed(store: Store, kind: str) -> int:
 
 
 def wait_for_units(store: Store, count: int, process: subprocess.Popen) -> None:
-    while units_committed(store, "vectors") < count:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.2)
+    wait_for(lambda: units_committed(store, "vectors") >= count, process)
 
 
 def begun(store: Store) -> int:

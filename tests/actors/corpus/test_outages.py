@@ -45,13 +45,14 @@ def test_an_outage_past_the_deadline_is_an_error_in_good_time(s3, listed):
         assert time.monotonic() - started < 60 and source.failure is not None
 
 
-def test_an_outage_while_files_are_listed_is_not_noticed(s3, listed):
+@pytest.mark.parametrize("whole", [True, False], ids=["a folder", "a file"])
+def test_an_outage_while_files_are_listed_is_not_noticed(whole, s3, listed):
     with faults(s3.endpoint) as proxy:
         proxy.rules.append(Rule("partition"))
         healed = threading.Timer(12, proxy.rules.clear)
         healed.start()
-        for path in ("s3://corpus/outages/", listed.uri):
-            assert list_files(InputConfig(path=path), S3Config(endpoint_url=proxy.endpoint), "corpus") == [listed]
+        path = "s3://corpus/outages/" if whole else listed.uri
+        assert list_files(InputConfig(path=path), S3Config(endpoint_url=proxy.endpoint), "corpus") == [listed]
         assert not proxy.rules, "it was listed before the outage ended"
         healed.join()
 
