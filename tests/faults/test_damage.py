@@ -1,7 +1,7 @@
 """Files of the store that are cut short, gone or changed by a bit: named before they are used, and made anew on request."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,12 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+IN_INDEX = "a flipped bit in a FAISS index"
 # The fault, whose file, which, how it is harmed, and in how many places the store then needs work.
 DAMAGES: dict[str, tuple[str, str, Callable[[Path], None]]] = {
     "a truncated vector file": ("vectors", "data", cut),
     "a commit record without its file": ("vectors", "data", Path.unlink),
-    "a flipped bit in a FAISS index": ("segments", "index.faiss", flip),
+    IN_INDEX: ("segments", "index.faiss", flip),
     "a flipped bit in the passages of a segment": ("segments", "passages.arrow", flip),
     "a flipped bit in the trained template": ("quantizers", "template", flip),
 }
@@ -45,7 +46,12 @@ def some_file(store: LocalStore, kind: str, name: str) -> DataFile:
     return read_commits(store, folder, [unit])[0].files[name]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+def damages(*quick: str, of: Iterable[str] = DAMAGES) -> list:
+    """Parameters: some that CI runs, and the others."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.chaos) for name in of]
+
+
+@pytest.mark.parametrize("damage", damages("a truncated vector file", IN_INDEX))
 def test_a_damaged_unit_is_named_withdrawn_and_made_anew_and_no_other(damage, finished, reference, inputs, tally, tmp_path):
     kind, name, harm = DAMAGES[damage]
     path = tmp_path / "store"
@@ -66,7 +72,7 @@ def test_a_damaged_unit_is_named_withdrawn_and_made_anew_and_no_other(damage, fi
     assert after.redone == 1 and repair(config).faults == ()
 
 
-@pytest.mark.parametrize("damage", ["a flipped bit in a FAISS index", "a flipped bit in the passages of a segment"])
+@pytest.mark.parametrize("damage", damages(IN_INDEX, of=[IN_INDEX, "a flipped bit in the passages of a segment"]))
 def test_nothing_is_searched_in_a_damaged_segment(damage, finished, inputs, tmp_path, capsys):
     kind, name, harm = DAMAGES[damage]
     path = tmp_path / "store"

@@ -17,7 +17,7 @@ from pipelines.reindex import reindex
 from pipelines.repair import repair
 from pipelines.verify import verify
 from tests.faults.outcomes import PASSAGES, SECTIONS, folders, outcome
-from tests.faults.test_damage import DAMAGES, cut, flip, some_file
+from tests.faults.test_damage import DAMAGES, IN_INDEX, cut, damages, flip, some_file
 from tests.jobs import tiny_config
 
 pytestmark = pytest.mark.cluster
@@ -47,7 +47,7 @@ def harm(store: LocalStore, damage: str) -> str:
     return file.key
 
 
-@pytest.mark.parametrize("damage", [name for name, (kind, *_) in DAMAGES.items() if kind != "vectors"])
+@pytest.mark.parametrize("damage", damages(IN_INDEX, of=[name for name, (kind, *_) in DAMAGES.items() if kind != "vectors"]))
 def test_a_reindex_makes_anew_what_a_repair_withdrew(damage, store, configured):
     config = configured()
     harm(store, damage)
@@ -102,7 +102,7 @@ def test_a_segment_of_one_unit_is_healed_by_the_same_bytes_again_and_again(local
 
 
 def test_a_segment_that_lost_its_index_and_its_vectors_is_taken_in_again(store, configured):
-    key = harm(store, "a flipped bit in a FAISS index")
+    key = harm(store, IN_INDEX)
     records = read_commits(store, "segments", committed_units(store, "segments"))
     (segment,) = [record for record in records if key in {file.key for file in record.files.values()}]
     cut(Path(store.uri) / segment.details["pieces"][0]["file"]["key"])
@@ -133,7 +133,7 @@ def test_without_its_list_of_files_a_version_is_compared_with_all_of_them(store,
 
 
 def test_gc_leaves_the_sound_files_of_a_withdrawn_segment_that_a_version_names(store, configured):
-    harm(store, "a flipped bit in a FAISS index")
+    harm(store, IN_INDEX)
     repair(configured())
     before = {path.name for path in (Path(store.uri) / "segments" / "data").iterdir()}
     collect(configured(), keep=1, grace_s=0, delete=True)
@@ -142,6 +142,6 @@ def test_gc_leaves_the_sound_files_of_a_withdrawn_segment_that_a_version_names(s
 
 
 def test_repairing_twice_at_once_harms_nothing(store, configured):
-    harm(store, "a flipped bit in a FAISS index")
+    harm(store, IN_INDEX)
     first, second = repair(configured()), repair(configured())
     assert len(first.withdrawn) == 1 and second.withdrawn == () and second.faults == ()
