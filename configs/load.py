@@ -191,7 +191,7 @@ def _sentence(where: str, error: Any) -> str:
 
 def _nearest(loc: tuple[Any, ...]) -> str:
     model: Any = Config
-    for part in loc[:-1]:
+    for part in (name for name in loc[:-1] if isinstance(name, str)):  # a number is a place in a list of sections
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
             break

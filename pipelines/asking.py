@@ -1,9 +1,10 @@
 """A config's queries, a version and the models in; what is asked of it out: units, rerankers, and what identifies the answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from actors.corpus.planning import WorkUnit
 from actors.loading import RerankerSpec, examples_of
 from actors.models.checkpoint import ENCODER_KINDS, CheckpointInfo, choose_reranker_kind
 from actors.models.text_tokenizer import TextTokenizer
@@ -15,8 +16,9 @@ from pipelines.cluster import resolve_precision
 from pipelines.embed import Embedding, encoder_spec
 from pipelines.job import Job
 from pipelines.judgements import load_judgements
-from pipelines.planning import plan_input, read_items
+from pipelines.planning import LeftOut, plan_input, read_items, unit_names
 from pipelines.preflight import check_reranker
+from pipelines.repeats import repeated_queries
 from pipelines.stream import Item
 
 
@@ -29,24 +31,29 @@ class Asking:
     embedding: Embedding
     queries: QueriesConfig
     specs: tuple[RerankerSpec, ...]
-    units: tuple[Any, ...]
+    units: tuple[WorkUnit, ...]
     candidates: str
     rankings: str
+    left_out: LeftOut
+    """Rows with the id of an earlier query."""
 
-    @property
-    def candidate_items(self) -> list[Item]:
-        """The query units, named as candidates."""
-        return read_items(self.units, self.candidates)
+    def items(self, identity: str, units: Sequence[WorkUnit] | None = None) -> list[Item]:
+        """The query units, or some of them, as a reader starts from them, named under an identity."""
+        return read_items(self.units if units is None else units, identity, self.left_out)
+
+    def names(self, identity: str) -> list[str]:
+        """The units' names under an identity, in query order."""
+        return unit_names(self.units, identity, self.left_out)
 
     @property
     def ranking_names(self) -> list[str]:
         """The units' names as rankings, in query order."""
-        return [fingerprint([self.rankings, unit.unit_id]) for unit in self.units]
+        return self.names(self.rankings)
 
     @property
     def candidate_names(self) -> list[str]:
         """The units' names as candidates, in query order."""
-        return [fingerprint([self.candidates, unit.unit_id]) for unit in self.units]
+        return self.names(self.candidates)
 
 
 def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
@@ -74,7 +81,9 @@ def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
         for spec in specs
     ]
     rankings = fingerprint([candidates, reranking, *(["documents"] if config.search.roll_up else [])])
-    return Asking(job, manifest, embedding, config.queries, specs, tuple(units), candidates, rankings)
+    return Asking(
+        job, manifest, embedding, config.queries, specs, tuple(units), candidates, rankings, repeated_queries(job, config.queries, units)
+    )
 
 
 def _instructions(spec: RerankerSpec) -> list[str]:

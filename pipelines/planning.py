@@ -6,7 +6,7 @@ The counts are kept in the store under the identity of the listing, so a second 
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,8 @@ from configs.errors import UserError
 from configs.schema import InputConfig, S3Config
 from pipelines.stream import Item
 
+LeftOut = Mapping[str, Sequence[Sequence[object]]]
+"""By unit id, rows that are rejects: (source, row in it, reason)."""
 logger = logging.getLogger(__name__)
 # What one task counts: so many files, since each task opens a connection to S3 anew, but fewer where they are large.
 _SMALL_FILES, _FOOTERS, _BYTES = 256, 64, 256 << 20
@@ -42,13 +44,21 @@ def plan_input(spec: InputConfig, s3: S3Config, role: str, unit_rows: int, store
     return units
 
 
-def read_items(units: Sequence[WorkUnit], rename: str = "") -> list[Item]:
+def read_items(units: Sequence[WorkUnit], rename: str = "", left_out: LeftOut | None = None) -> list[Item]:
     """Units as the parcels a Reader starts from. With `rename`, stage units get names of their own under that identity."""
     items = []
     for group in group_for_reading(units):
-        names = [fingerprint([rename, unit.unit_id]) if rename else unit.unit_id for unit in group]
-        items.append(Item(tuple(names), Parcel({"units": [unit.to_json() for unit in group], "names": names})))
+        names = unit_names(group, rename, left_out)
+        poison = [row for unit in group for row in (left_out or {}).get(unit.unit_id, ())]
+        items.append(Item(tuple(names), Parcel({"units": [unit.to_json() for unit in group], "names": names, "poison": poison})))
     return items
+
+
+def unit_names(units: Sequence[WorkUnit], rename: str, left_out: LeftOut | None = None) -> list[str]:
+    """The names of units in a stage: their own, or, under the identity `rename`, of them and of the rows that are left out."""
+    if not rename:
+        return [unit.unit_id for unit in units]
+    return [fingerprint([rename, unit.unit_id, *(left_out or {}).get(unit.unit_id, ())]) for unit in units]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,11 @@ from actors.retrieval import AskAll
 from actors.rollup import RollUp
 from actors.searcher import Search
 from actors.storage.commits import CommitRecord, committed_units, read_commits
-from actors.storage.fingerprints import fingerprint
 from configs.errors import UserError
 from pipelines.asking import Asking, judged
 from pipelines.embed import check_rejects, embedding_operator, encoder_spec, finish, reading_operator, tokenizing_operator, writing_operator
 from pipelines.job import Job
 from pipelines.operators import Operator
-from pipelines.planning import read_items
 from pipelines.searchers import fits_in_memory, resident_searchers, sweep
 from pipelines.stream import Item, Stage
 
@@ -37,7 +35,7 @@ def search(asking: Asking) -> list[CommitRecord]:
     with ExitStack() as stack:
         head = _finding(asking, stack, place.folder)
         if head:
-            finish(job, Stage("search", [*head, writing_operator(place, "passages", "search")], place), asking.candidate_items)
+            finish(job, Stage("search", [*head, writing_operator(place, "passages", "search")], place), asking.items(asking.candidates))
     return _checked(asking, read_commits(job.store, place.folder, asking.candidate_names))
 
 
@@ -76,7 +74,7 @@ def _stream(asking: Asking, units: Sequence[Any], tail: list[Operator]) -> None:
         if head:
             name = "search and rerank" if asking.specs else "rank"
             operators = [*head, *(keep if job.config.search.keep_candidates else []), *tail]
-            finish(job, Stage(name, operators, place), read_items(units, asking.rankings))
+            finish(job, Stage(name, operators, place), asking.items(asking.rankings, units))
 
 
 def _renamed(asking: Asking) -> dict[str, str]:
@@ -120,8 +118,8 @@ def _swept(asking: Asking, names: list[str]) -> AskAll:
         *_embedding_operators(job, place),
         writing_operator(place, "passages", "queries"),
     ]
-    finish(job, Stage("queries", operators, place), read_items(asking.units, identity))
-    vectors = read_commits(job.store, place.folder, [fingerprint([identity, unit.unit_id]) for unit in asking.units])
+    finish(job, Stage("queries", operators, place), asking.items(identity))
+    vectors = read_commits(job.store, place.folder, asking.names(identity))
     return sweep(job, asking.manifest, vectors, names)
 
 

@@ -192,6 +192,7 @@ def test_an_address_with_credentials_is_refused_without_showing_them(tmp_path, s
         ({"search": {"topk": 5}}, "there is no field search.topk; did you mean search.top_k?"),
         ({"embed": {"model": "m", "workers": {"maxsize": 2}}}, "embed.workers.maxsize; did you mean embed.workers.max_size?"),
         ({"rerank": {"model": "m", "batch_token": 2}}, "rerank.batch_token; did you mean rerank.batch_tokens?"),
+        ({"cascade": [{"model": "m", "workers": {"maxsize": 2}}]}, "cascade.0.workers.maxsize; did you mean cascade.0.workers.max_size?"),
         ({"embed": {"model": "m", "tokenizer": 2}}, "embed.tokenizer; did you mean embed.tokenizers?"),
         ({"store": {"zzzz": 5}}, "there is no field store.zzzz; the fields there are: uri, unsafe_single_writer, deadline_s."),
     ],

@@ -123,6 +123,7 @@ def schedule(seed: int) -> list[Strike]:
 
 def under(strikes: list[Strike], job: Job, what: str) -> tuple[subprocess.Popen, list[Strike]]:
     """The job's command, started again after each kill of its driver, and the strikes that came before it was done."""
+    print("the schedule, for replay:", ", ".join(map(str, strikes)))  # noqa: T201 - shown with a failure
     process, done = job.start(what), []
     for strike in strikes:
         time.sleep(strike.seconds)

@@ -1,6 +1,7 @@
 """The main job end to end: real Ray, real models, real FAISS, local disk and S3."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -169,9 +170,13 @@ def test_rejected_rows_are_counted_named_and_left_out(inputs, tmp_path, local_ra
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "corpus.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     corpus = {"path": str(tmp_path / "in" / "corpus.jsonl"), "columns": {}, "max_reject_share": 0.5}
-    queries = {"path": str(inputs / "queries.jsonl"), "qrels": None}
+    asked = (inputs / "queries.jsonl").read_text()
+    (tmp_path / "in" / "queries.jsonl").write_text(asked + asked.splitlines()[1])  # in another unit than the first
+    queries = {"path": str(tmp_path / "in" / "queries.jsonl"), "qrels": None, "max_reject_share": 0.5}
     config = tiny_config(inputs, tmp_path / "store", corpus=corpus, queries=queries, embed={"unit_rows": 8}, search={"top_k": 5})
     report = run(config)
+    assert Counter(row["query_id"] for row in read_rankings(config)) == {f"q{number}": 5 for number in range(24)}
+    assert report.document["rejects"]["queries"]["by_reason"] == {"duplicate id": 1}
     assert sorted(indexed_ids(config)) == sorted(f"a{i}" for i in range(40))
     rejects = report.document["rejects"]["corpus"]
     assert rejects["rejected"] == 3 and rejects["total_rows"] == 43
