@@ -55,7 +55,8 @@ class Reader:
         started = time.time()
         for name, (unit, passages) in zip(names, self.read(units), strict=True):
             wanted = header.get("wanted", {}).get(name, {})
-            chosen = _without_poison(_of_rows(passages, wanted.get("rows")), header.get("poison", []))
+            unwanted = [*header.get("poison", []), *header.get("left_out", {}).get(name, [])]
+            chosen = _without_poison(_of_rows(passages, wanted.get("rows")), unwanted)
             parcel = self._parcel(name, chosen, header.get("keep"), started)
             yield parcel.replace({"sources": [list(source) for source in sources_of([unit])], "recall": wanted.get("recall", [])}).pack()
             started = time.time()
@@ -93,7 +94,7 @@ def _of_rows(passages: Passages, rows: list[int] | None) -> Passages:
 
 
 def _without_poison(passages: Passages, poison: list[list[object]]) -> Passages:
-    """The unit without the rows found to kill their worker: those are rejects now."""
+    """The unit without the rows found to kill their worker, or to repeat an id: those are rejects now."""
     table, rejects = passages.table, passages.rejects
     if poison:
         reasons = {(source, row): str(reason) for source, row, reason in poison}

@@ -24,17 +24,16 @@ _DEATH = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ra
 
 def finish_alone(operators: list[Operator], parcel: Parcel, stage: str) -> dict[str, Any]:
     """Finish one unit in isolation; returns its receipt. Raises UserError when it cannot be finished even so."""
-    known = list(parcel.header.get("poison", []))
-    poison = list(known)
+    poison: list[list[object]] = []
     while True:
         attempt = Parcel({**parcel.header, "poison": poison}, parcel.tables)
         made = _alone(operators, attempt)
         if made is not None:
             return Parcel.unpack(made[0]).header
         found = _find_poison(operators, attempt)
-        if found is None or len(poison) - len(known) >= _MOST:
+        if found is None or len(poison) >= _MOST:
             raise UserError(
-                f"Stage {stage}: a unit kills its worker whatever rows are left out ({len(poison) - len(known)} rows rejected so far). "
+                f"Stage {stage}: a unit kills its worker whatever rows are left out ({len(poison)} rows rejected so far). "
                 "Check the memory of the nodes and the model (`raytrieve doctor`)."
             )
         logger.warning("%s row %s kills the worker of stage %s; it goes to the rejects.", found[0], found[1], stage)

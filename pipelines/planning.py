@@ -49,8 +49,8 @@ def read_items(units: Sequence[WorkUnit], rename: str = "", left_out: LeftOut | 
     items = []
     for group in group_for_reading(units):
         names = unit_names(group, rename, left_out)
-        poison = [row for unit in group for row in (left_out or {}).get(unit.unit_id, ())]
-        items.append(Item(tuple(names), Parcel({"units": [unit.to_json() for unit in group], "names": names, "poison": poison})))
+        repeats = {name: left_out[unit.unit_id] for name, unit in zip(names, group, strict=True) if left_out and unit.unit_id in left_out}
+        items.append(Item(tuple(names), Parcel({"units": [unit.to_json() for unit in group], "names": names, "left_out": repeats})))
     return items
 
 

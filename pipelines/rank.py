@@ -48,21 +48,22 @@ def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
     job = asking.job
     place = job.place(f"{job.folder}/rankings")
     found = committed_units(job.store, f"{job.folder}/candidates")
-    kept = [i for i, name in enumerate(asking.candidate_names) if name in found]
+    candidates, rankings = asking.candidate_names, asking.ranking_names
+    kept = [i for i, name in enumerate(candidates) if name in found]
     if only_from_candidates and len(kept) < len(asking.units):
         missing = f"{len(asking.units) - len(kept)} of {len(asking.units)}"
         raise UserError(f"{missing} query units have no candidates yet: run `raytrieve search` with this config first.")
-    fresh = [i for i in range(len(asking.units)) if i not in set(kept)]
+    fresh = [i for i, name in enumerate(candidates) if name not in found]
     tail = _ranking_operators(asking, place)
     if kept:
-        records = read_commits(job.store, f"{job.folder}/candidates", [asking.candidate_names[i] for i in kept])
+        records = read_commits(job.store, f"{job.folder}/candidates", [candidates[i] for i in kept])
         reader = Operator(CandidateReader, {"place": place}, cpus=0.25, tasks=2)
-        names = [asking.ranking_names[i] for i in kept]
+        names = [rankings[i] for i in kept]
         items = [Item((name,), CandidateReader.start(name, record)) for name, record in zip(names, records, strict=True)]
         finish(job, Stage("rerank", [reader, *tail], place), items)
     if fresh:
         _stream(asking, [asking.units[i] for i in fresh], tail)
-    return _checked(asking, read_commits(job.store, place.folder, asking.ranking_names))
+    return _checked(asking, read_commits(job.store, place.folder, rankings))
 
 
 def _stream(asking: Asking, units: Sequence[Any], tail: list[Operator]) -> None:
