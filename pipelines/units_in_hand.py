@@ -12,7 +12,6 @@ from typing import Any
 
 from ray.data import DataContext
 from ray.data._internal.execution import backpressure_policy as ray_policies
-from ray.data._internal.execution.operators.actor_pool_map_operator import ActorPoolMapOperator
 
 _POLICIES = ray_policies.ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY
 
@@ -23,7 +22,7 @@ class OneUnitPerWorker(ray_policies.BackpressurePolicy):
     def __init__(self, data_context: DataContext, topology: Any, resource_manager: Any) -> None:
         super().__init__(data_context, topology, resource_manager)
         operators = list(topology)
-        pools = [operator for operator in operators if isinstance(operator, ActorPoolMapOperator)]
+        pools = [operator for operator in operators if operator.get_autoscaling_actor_pools()]
         self._last: Any = operators[-1]
         self._first_pool: Any = pools[0] if pools else None
         from_there = operators[operators.index(pools[0]) :] if pools else []
