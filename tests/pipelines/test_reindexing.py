@@ -373,14 +373,20 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     assert version_numbers(LocalStore(store)) == [1, 2, 3]
 
 
+def embedding_plans(store: Path) -> dict[Path, int]:
+    """What runs have planned to embed, and when."""
+    return {path: path.stat().st_mtime_ns for path in store.glob("runs/*/stages/embed.json.zst")}
+
+
 def upsert_while(inputs: Path, store: Path, folder: Path, row: dict[str, Any], meanwhile: Callable[[], object]) -> Outcome:
-    """An upsert of one new text; `meanwhile` is called while it works."""
+    """An upsert of one new text; `meanwhile` is called when it has compared, and before it publishes."""
     pq.write_table(pa.Table.from_pylist([row]), folder / f"{row['_id']}.parquet")
     made = settings(inputs, store, reindex={"mode": "upsert"})
     made["corpus"]["path"] = str(folder / f"{row['_id']}.parquet")
+    before = embedding_plans(store)
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(reindex, build_config(made, "test"))
-        while not list(store.glob("leases/*.json")) and not working.done():
+        while embedding_plans(store) == before and not working.done():
             time.sleep(0.01)
         meanwhile()
         return working.result()
