@@ -85,10 +85,8 @@ def plan_corpus(job: Job) -> list[WorkUnit]:
     return plan_input(job.config.corpus, job.config.s3, "corpus", job.config.unit_rows, job.store)
 
 
-def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
-    """Embed what is not embedded yet. Returns the commit records of all units, in corpus order."""
-    embedding = describe_embedding(job)
-    units = plan_corpus(job)
+def embed(job: Job, embedding: Embedding, units: Sequence[WorkUnit]) -> list[CommitRecord]:
+    """Embed the units of the corpus that are not embedded yet. Returns the commit records of all, in corpus order."""
     place = job.place(embedding.folder)
     operators = corpus_operators(job, place)
     names = [unit.unit_id for unit in units]
@@ -97,7 +95,7 @@ def embed(job: Job) -> tuple[Embedding, list[CommitRecord]]:
     finish(job, Stage("embed", operators, place), read_items(units))
     records = read_commits(job.store, embedding.folder, names)
     check_rejects(records, job.config.corpus, "corpus")
-    return embedding, records
+    return records
 
 
 def _tell_space(job: Job, units: Sequence[WorkUnit], embedding: Embedding) -> None:

@@ -4,7 +4,7 @@ A text is new when no committed unit under this fingerprint has embedded it, wha
 are named by what they take in, so a run that was killed goes on with those it finds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +41,13 @@ class Intake:
     """Committed units that embedded some of the texts."""
     fresh: list[int]
     """The rows whose text nobody embedded."""
+    whole: bool = False
+    """Whether the unit is wanted as it is, rejects and all."""
 
     @property
     def name(self) -> str:
         """The unit's name among the vectors."""
-        return fingerprint(["intake", self.unit.unit_id, self.rows])
+        return self.unit.unit_id if self.whole else fingerprint(["intake", self.unit.unit_id, self.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,15 @@ def take_in(job: Job, embedding: Embedding, changes: Changes) -> Taken:
     found, records = committed_units(job.store, embedding.folder), list[CommitRecord]()
     for wanted in once_and_again(changes.wanted):
         intakes = list(plan_intake(job, embedding, changes.units, wanted))
-        _run(job, embedding, intakes)
+        commit_intakes(job, embedding, intakes)
         records += read_commits(job.store, embedding.folder, [intake.name for intake in intakes])
-    made = [record for record in records if record.unit not in found]
-    tokens, recalled = (int(sum(record.counts.get(name, 0) for record in made)) for name in ("tokens", "recalled"))
-    return Taken(tuple(records), tokens, recalled, tuple(_killers(job.store, records)))
+    return Taken(tuple(records), *count_work(records, found), tuple(_killers(job.store, records)))
+
+
+def count_work(records: Sequence[CommitRecord], before: Collection[str]) -> tuple[int, int]:
+    """Tokens embedded and passages that got a vector of before, without the units that were committed `before`."""
+    made = [record for record in records if record.unit not in before]
+    return int(sum(record.counts.get("tokens", 0) for record in made)), int(sum(record.counts.get("recalled", 0) for record in made))
 
 
 def _killers(store: Store, records: Sequence[CommitRecord]) -> Iterator[Reject]:
@@ -130,7 +136,7 @@ def _known_texts(job: Job, embedding: Embedding, hashes: np.ndarray) -> tuple[li
     return names, found
 
 
-def _run(job: Job, embedding: Embedding, intakes: Sequence[Intake]) -> None:
+def commit_intakes(job: Job, embedding: Embedding, intakes: Sequence[Intake]) -> None:
     """Embed and recall, and commit. Where nothing is new, no model is loaded."""
     place = job.place(embedding.folder)
     read, tokenize, embed, write = corpus_operators(job, place)
@@ -149,5 +155,5 @@ def _run(job: Job, embedding: Embedding, intakes: Sequence[Intake]) -> None:
 def _item(group: Sequence[Intake]) -> Item:
     """Units that are read in one pass."""
     names = [intake.name for intake in group]
-    wanted = {intake.name: {"rows": intake.rows, "recall": intake.recall} for intake in group}
+    wanted = {intake.name: {"rows": None if intake.whole else intake.rows, "recall": intake.recall} for intake in group}
     return Item(tuple(names), Parcel({"units": [intake.unit.to_json() for intake in group], "names": names, "wanted": wanted}))

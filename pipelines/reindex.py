@@ -17,15 +17,16 @@ from configs.errors import UserError
 from configs.schema import Config
 from pipelines.changes import Changes
 from pipelines.delta import draft_delta, same_index, write_catalogue
-from pipelines.embed import Embedding, describe_embedding, embed
+from pipelines.embed import Embedding, describe_embedding
 from pipelines.gate import judge
 from pipelines.index import draft_index
 from pipelines.job import Job, open_job
 from pipelines.outcome import Outcome
 from pipelines.progress import Display
-from pipelines.reembedding import take_in
+from pipelines.reembedding import count_work, take_in
 from pipelines.replanning import find_changes, same_input
 from pipelines.safeguards import check_changes, check_lost_share
+from pipelines.whole_corpus import embed_corpus
 
 
 def reindex(config: Config, display: Display | None = None) -> Outcome:
@@ -88,15 +89,15 @@ def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Outcome:
             f"{job.store.uri} has no version with this embedding to upsert into: index the whole corpus first (--mode snapshot)."
         )
     before = committed_units(job.store, embedding.folder)
-    _, records = embed(job)
+    _, records = embed_corpus(job)
     draft, repeats = draft_index(job, embedding, records)
     if newest is not None:
         check_lost_share(job.config, newest, newest.rows - draft.rows)
     rejected = int(sum(record.counts["rejected"] for record in records))
     counts = {"added": draft.rows, "rejected": rejected, "repeated": len(repeats)}
-    tokens = int(sum(record.counts["tokens"] for record in records if record.unit not in before))
+    tokens, recalled = count_work(records, before)
     verdict = judge(job, embedding, draft, newest)
-    outcome = Outcome(draft, newest.version if newest else 0, counts, tokens, verdict=verdict)
+    outcome = Outcome(draft, newest.version if newest else 0, counts, tokens, recalled, verdict=verdict)
     _refuse_worse(job, outcome)
     return _publish(job, outcome, verdict.after)
 

@@ -102,7 +102,7 @@ class _Search:
         reader = reading_operator(config.corpus, self._job, "corpus", self._job.place("")).build()
         task = _task(self._job, _scan, self._parts + 1)
         results, positions = [], ray.put(self._listing.positions())
-        for first, some in _batches(units, len(self._units)):
+        for first, some in scan_batches(units, len(self._units)):
             results.append(task.remote(reader, some, first, positions, self._parts))
         self._scans += [result[:-1] for result in results]
         for rows_read, rejects in ray.get([result[-1] for result in results]):
@@ -150,8 +150,8 @@ def _tell_unknown(job: Job, changes: Changes) -> None:
         job.display.say(f"reindex: {wanted - named:,} of the {wanted:,} ids in {job.config.reindex.deletions} are not in the index")
 
 
-def _batches(units: Sequence[WorkUnit], first: int) -> list[tuple[int, list[WorkUnit]]]:
-    """Units for one task each with the number of the first; units that are read in one pass stay together."""
+def scan_batches(units: Sequence[WorkUnit], first: int) -> list[tuple[int, list[WorkUnit]]]:
+    """Units for one scanning task each, with the number of the first; units that are read in one pass stay together."""
     batches: list[tuple[int, list[WorkUnit]]] = []
     for group in group_for_reading(units):
         if not batches or len(batches[-1][1]) >= _SCANNED_AT_ONCE:

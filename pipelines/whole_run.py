@@ -10,7 +10,7 @@ from actors.storage.manifests import Manifest, newest_number, newest_version, re
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines.asking import Asking, prepare
-from pipelines.embed import Embedding, describe_embedding, embed, plan_corpus
+from pipelines.embed import Embedding, describe_embedding, plan_corpus
 from pipelines.evaluate import check_judgements, evaluate_run, read_results
 from pipelines.index import build_index
 from pipelines.job import Job, open_job
@@ -18,6 +18,7 @@ from pipelines.progress import Display
 from pipelines.rank import rerank, search
 from pipelines.reindex import follow
 from pipelines.report import Report, make_report
+from pipelines.whole_corpus import embed_corpus
 
 
 def whole_run(config: Config, display: Display | None = None) -> Report:
@@ -41,14 +42,14 @@ def _indexed(job: Job) -> tuple[Manifest, Embedding, dict[str, Sequence[CommitRe
     reindexed = newest is not None and newest.action == "reindex" and newest.embedding["fingerprint"] == embedding.fingerprint
     if reindexed or job.config.reindex.mode == "upsert":
         return follow(job, embedding).manifest, embedding, {}
-    embedding, records = embed(job)
+    embedding, records = embed_corpus(job)
     return build_index(job, embedding, records, newest.version if newest else 0).manifest, embedding, {"corpus": records}
 
 
 def embed_only(config: Config, display: Display | None = None) -> int:
     """The `embed` stage alone. Returns the passages that have vectors."""
     with open_job(config, display) as job:
-        _, records = embed(job)
+        _, records = embed_corpus(job)
         return int(sum(record.counts["rows"] for record in records))
 
 

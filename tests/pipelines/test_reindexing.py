@@ -366,11 +366,18 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     assert verify(config, 1).faults == verify(config, 2).faults == ()
     back = reindex(configured(inputs, store))
     assert back.manifest.version == 3 and back.tokens == 0, "the old embedding is still there"
+    rows = corpus.rows(1)
+    rows[0]["text"] = "a panda that came while the other embedding was in use"
+    corpus.write(1, rows)
+    again = reindex(config)
+    assert again.manifest.version == 4 and again.recalled == 59, "of a file that changed meanwhile, one text is new"
+    assert again.tokens == tokens_of(config, [rows[0]["text"]])
+    assert verify(config, 4).faults == () and live(store)["p00060"] == rows[0]["text"]
     for number in range(3):
         (corpus.folder / f"{number}.parquet").unlink()
-    with pytest.raises(UserError, match="The corpus lacks 180 of the 360 passages of version 3"):
+    with pytest.raises(UserError, match="The corpus lacks 180 of the 360 passages of version 4"):
         reindex(config)
-    assert version_numbers(LocalStore(store)) == [1, 2, 3]
+    assert version_numbers(LocalStore(store)) == [1, 2, 3, 4]
 
 
 def embedding_plans(store: Path) -> dict[Path, int]:
