@@ -12,9 +12,6 @@ import numpy as np
 import ray
 
 from actors.catalogue.compacting import worn_segments
-from actors.catalogue.hashing import split_rows
-from actors.catalogue.partitions import commit_catalogue, find_catalogue, settle_rows, write_partition
-from actors.catalogue.rows import LOCATED, PENDING, locate_ids
 from actors.catalogue.sources import save_sources
 from actors.index.kinds import IndexPlan, resolve_plan
 from actors.index.recall import measure_recall
@@ -31,7 +28,6 @@ from pipelines.embed import Embedding
 from pipelines.heritage import Past, read_past, template_withdrawn
 from pipelines.index import build_segments, index_facts, mean_detail, segment_names, train_template
 from pipelines.job import Job
-from pipelines.replanning import as_list
 
 _NONE = np.zeros(0, np.int64)
 
@@ -147,36 +143,3 @@ def _remeasured(job: Job, kept: Sequence[SegmentEntry], plan: IndexPlan) -> list
 def _recall(store: Store, entry: SegmentEntry, plan: IndexPlan, config: IndexConfig) -> float | None:
     segment = Segment.open(linked_folder(store, entry, (INDEX_FILE, PASSAGES_FILE, VECTORS_FILE)), plan)
     return measure_recall(segment, config.recall_queries, seed=config.seed).recall
-
-
-def write_catalogue(job: Job, changes: Changes, draft: Manifest) -> None:
-    """Commit the catalogue of the version to be, partition by partition, unless it is there."""
-    if find_catalogue(job.store, draft) is not None:
-        return
-    numbers = {entry.segment: number for number, entry in enumerate(draft.segments)}
-    renumbered = np.array([numbers.get(entry.segment, PENDING) for entry in changes.newest.segments], np.int32)
-    # A segment that lost all its rows and is there again was built anew from the same bytes, under the same name.
-    anew = changes.deletions().keys() - draft.deletions.keys()
-    parts, before = len(changes.rows), {entry.segment for entry in changes.newest.segments} - anew
-    locate = ray.remote(_locate).options(num_returns=parts, num_cpus=0.5, max_retries=job.config.ray.retries)
-    built = [(number, entry) for number, entry in enumerate(draft.segments) if entry.segment not in before]
-    located = [as_list(locate.remote(job.store, entry, number, parts)) for number, entry in built]
-    settle = ray.remote(_settle).options(num_returns=2, num_cpus=0.5, max_retries=job.config.ray.retries)
-    pairs = [
-        settle.remote(job.store, draft.identity, part, rows, renumbered, *(found[part] for found in located))
-        for part, rows in enumerate(changes.rows)
-    ]
-    files, live = ray.get([pair[0] for pair in pairs]), sum(ray.get([pair[1] for pair in pairs]))
-    if live != draft.rows:
-        raise RuntimeError(f"the catalogue holds {live} passages and the version {draft.rows}")
-    commit_catalogue(job.store, draft.identity, job.run, files, live)
-
-
-def _locate(store: Store, entry: SegmentEntry, number: int, parts: int) -> object:
-    rows = split_rows(locate_ids(store, entry, number), parts)
-    return rows[0] if parts == 1 else tuple(rows)
-
-
-def _settle(store: Store, unit: str, part: int, rows: np.ndarray, renumbered: np.ndarray, *located: np.ndarray) -> tuple[DataFile, int]:
-    settled = settle_rows(rows, np.concatenate([np.zeros(0, LOCATED), *located]), renumbered)
-    return write_partition(store, unit, part, settled), int((settled["segment"] >= 0).sum())

@@ -99,8 +99,8 @@ def embed(job: Job, embedding: Embedding, units: Sequence[WorkUnit]) -> list[Com
 
 
 def _tell_space(job: Job, units: Sequence[WorkUnit], embedding: Embedding) -> None:
-    config, tokenizer = job.config, encoder_spec(job, job.config.embed.workers).tokenizer()
-    space = token_vector_bytes(units, config.corpus, config.s3, tokenizer, embedding.facts["dimension"])
+    reader = reading_operator(job.config.corpus, job, "corpus", job.place("")).build()
+    space = token_vector_bytes(units, reader, encoder_spec(job, job.config.embed.workers).tokenizer(), embedding.facts["dimension"])
     job.display.say(f"embed: the token vectors will take about {space / 1e9:,.2f} GB, and as much again in the index")
 
 

@@ -4,18 +4,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from actors.corpus.planning import WorkUnit
-from actors.corpus.reading import read_units
 from actors.models.text_tokenizer import TextTokenizer
-from configs.schema import InputConfig, S3Config
+from actors.reader import Reader
 
-_SAMPLE = 200  # passages of the first unit
+_SAMPLE = 200  # records of the first unit
 _FP16 = 2  # bytes
 
 
-def token_vector_bytes(units: Sequence[WorkUnit], spec: InputConfig, s3: S3Config, tokenizer: TextTokenizer, dimension: int) -> float:
-    """Bytes of the token vectors of all units, fp16, by the tokens of the first passages. 0 where these are all rejected."""
+def count_tokens_roughly(units: Sequence[WorkUnit], reader: Reader, tokenizer: TextTokenizer) -> float:
+    """Tokens of all units, by those of the first records. 0 where there are none, or these are all rejected."""
+    if not units:
+        return 0.0
     first = units[0].slices[0]
     sample = WorkUnit("a sample", (replace(first, rows=min(first.rows, _SAMPLE)),))
-    texts = [text for _, found in read_units([sample], spec, s3) for text in found.table["text"].to_pylist()]
-    tokens = float(tokenizer.passages(texts).lengths.mean()) if texts else 0.0
-    return tokens * sum(unit.rows for unit in units) * dimension * _FP16
+    ((_, found),) = reader.read([sample])
+    tokens = int(tokenizer.passages(found.table["text"].to_pylist()).lengths.sum()) if found.table.num_rows else 0
+    return tokens / max(found.rows_read, 1) * sum(unit.rows for unit in units)
+
+
+def token_vector_bytes(units: Sequence[WorkUnit], reader: Reader, tokenizer: TextTokenizer, dimension: int) -> float:
+    """Bytes of the token vectors of all units, fp16, likewise."""
+    return count_tokens_roughly(units, reader, tokenizer) * dimension * _FP16

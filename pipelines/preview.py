@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 from actors.corpus.listing import list_files
+from actors.corpus.planning import mapping_salt, plan_units
 from actors.pieces import Piece
-from actors.storage.commits import DataFile
+from actors.storage.commits import DataFile, committed_units
 from actors.storage.manifests import Manifest, newest_version
 from actors.storage.objects import open_store
 from configs.schema import Config
 from pipelines.cluster import connected
 from pipelines.delta import arrange, live_pieces, plan_index
-from pipelines.embed import Embedding, describe_embedding
+from pipelines.embed import Embedding, describe_embedding, encoder_spec, reading_operator
+from pipelines.estimates import count_tokens_roughly
 from pipelines.events import EventLog
 from pipelines.heritage import read_past
 from pipelines.index import segment_names
@@ -32,16 +34,22 @@ def preview(config: Config, display: Display | None = None) -> list[str]:
         job = Job(config, store, cluster, run, EventLog(store, f"runs/{run}"), display or Display())
         embedding, newest = describe_embedding(job), newest_version(store)
         whole = newest is None or newest.embedding["fingerprint"] != embedding.fingerprint
-        return [*(_whole(job, newest) if newest is None or whole else _delta(job, embedding, newest)), "Nothing was written."]
+        return [*(_whole(job, embedding, newest) if newest is None or whole else _delta(job, embedding, newest)), "Nothing was written."]
 
 
-def _whole(job: Job, newest: Manifest | None) -> Iterator[str]:
+def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Iterator[str]:
     config = job.config
     files = list_files(config.corpus, config.s3, "corpus")
-    rows = sum(file.rows for file in count_files(files, config.corpus, config.s3, "corpus", config.unit_rows))
+    counted = count_files(files, config.corpus, config.s3, "corpus", config.unit_rows)
+    units, there = plan_units(counted, config.unit_rows, mapping_salt(config.corpus)), committed_units(job.store, embedding.folder)
+    left = [unit for unit in units if unit.unit_id not in there]
+    reader = reading_operator(config.corpus, job, "corpus", job.place("")).build()
+    tokens = count_tokens_roughly(left, reader, encoder_spec(job, config.embed.workers).tokenizer())
+    rows = sum(file.rows for file in counted)
     why = "there is no version yet" if newest is None else f"version {newest.version} has another embedding"
     yield f"The whole corpus would be embedded, since {why}: {rows:,} rows of {len(files):,} files, {_megabytes(files)}."
-    yield "How many tokens that is shows when the texts are read."
+    done = len(units) - len(left)
+    yield f"{done:,} of {len(units):,} units are embedded already; the others hold about {tokens:,.0f} tokens, by the first passages."
 
 
 def _delta(job: Job, embedding: Embedding, newest: Manifest) -> Iterator[str]:

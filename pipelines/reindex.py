@@ -15,8 +15,9 @@ from actors.storage.leases import lease
 from actors.storage.manifests import Manifest, Superseded, newest_version, publish, require_files
 from configs.errors import UserError
 from configs.schema import Config
+from pipelines.cataloguing import write_catalogue, write_first_catalogue
 from pipelines.changes import Changes
-from pipelines.delta import draft_delta, same_index, write_catalogue
+from pipelines.delta import draft_delta, same_index
 from pipelines.embed import Embedding, describe_embedding
 from pipelines.gate import judge
 from pipelines.index import draft_index
@@ -99,6 +100,7 @@ def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Outcome:
     verdict = judge(job, embedding, draft, newest)
     outcome = Outcome(draft, newest.version if newest else 0, counts, tokens, recalled, verdict=verdict)
     _refuse_worse(job, outcome)
+    write_first_catalogue(job, draft)
     return _publish(job, outcome, verdict.after)
 
 

@@ -13,22 +13,21 @@ import ray
 from actors.catalogue.hashing import hash_texts, partition_count, split_rows
 from actors.catalogue.partitions import find_catalogue, load_rows
 from actors.catalogue.reconciling import Reconciled, Rules, reconcile
-from actors.catalogue.rows import SCANNED, segment_rows
+from actors.catalogue.rows import SCANNED
 from actors.catalogue.scanning import scan_units
 from actors.catalogue.sources import Sources, changed_files, load_sources, moved_places, sources_after
 from actors.corpus.listing import SourceFile, list_files
 from actors.corpus.planning import WorkUnit, group_for_reading, mapping_salt, plan_units
 from actors.corpus.schema import Reject
-from actors.pieces import Piece
 from actors.reader import Reader
 from actors.storage.commits import CommitRecord, DataFile
-from actors.storage.manifests import Manifest, SegmentEntry
-from actors.storage.objects import Store
+from actors.storage.manifests import Manifest
 from actors.storage.verified import DamagedFile
 from configs.errors import UserError
+from pipelines.cataloguing import hash_version, parted_task
 from pipelines.changes import Changes
 from pipelines.embed import reading_operator
-from pipelines.heritage import damaged_segments, stuck_segments
+from pipelines.heritage import stuck_segments
 from pipelines.job import Job
 from pipelines.planning import count_files
 from pipelines.safeguards import deletions_by_name
@@ -100,7 +99,7 @@ class _Search:
             self._old = self._partitions()
         units = plan_units(counted, config.unit_rows, mapping_salt(config.corpus))
         reader = reading_operator(config.corpus, self._job, "corpus", self._job.place("")).build()
-        task = _task(self._job, _scan, self._parts + 1)
+        task = parted_task(self._job, _scan, self._parts + 1)
         results, positions = [], ray.put(self._listing.positions())
         for first, some in scan_batches(units, len(self._units)):
             results.append(task.remote(reader, some, first, positions, self._parts))
@@ -117,7 +116,7 @@ class _Search:
         config = self._job.config
         cut = config.corpus.chunking is not None
         rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", hash_texts(self._named), self._stuck, cut))
-        task = _task(self._job, _compare, 2)
+        task = parted_task(self._job, _compare, 2)
         pairs = [task.remote(rules, old, *(scan[part] for scan in self._scans)) for part, old in enumerate(self._old)]
         found = ray.get([pair[1] for pair in pairs])
         unread = {self._listing.files[place][0] for one in found for place in one.unread}
@@ -129,18 +128,9 @@ class _Search:
         """References to the ROW rows of the newest version: from its catalogue, or from its segments' passages."""
         store = self._job.store
         if self._catalogue is not None:
-            load = _task(self._job, load_rows)
+            load = parted_task(self._job, load_rows)
             return [load.remote(store, self._catalogue, part, self._parts) for part in range(self._parts)]
-        hash_ = _task(self._job, _hash_segment, self._parts)
-        positions = ray.put(self._known.positions())
-        deleted = [np.array(self._newest.deletions.get(entry.segment, []), np.int64) for entry in self._newest.segments]
-        pieces = damaged_segments(store, self._newest)
-        hashed = [
-            as_list(hash_.remote(store, pieces.get(entry.segment, entry), number, deleted[number], positions, self._parts))
-            for number, entry in enumerate(self._newest.segments)
-        ]
-        join = _task(self._job, _join)
-        return [join.remote(*parts) for parts in zip(*hashed, strict=True)]
+        return hash_version(self._job, self._newest, self._known.positions(), self._parts)
 
 
 def _tell_unknown(job: Job, changes: Changes) -> None:
@@ -161,15 +151,6 @@ def scan_batches(units: Sequence[WorkUnit], first: int) -> list[tuple[int, list[
     return batches
 
 
-def _task(job: Job, function: Any, returns: int = 1) -> Any:
-    return ray.remote(function).options(num_returns=returns, num_cpus=0.5, max_retries=job.config.ray.retries)
-
-
-def as_list(returned: Any) -> list[Any]:
-    """What a task with one or several returns gives, as a list."""
-    return returned if isinstance(returned, list) else [returned]
-
-
 def _scan(reader: Reader, units: Sequence[WorkUnit], first: int, positions: dict[str, int], parts: int) -> tuple[Any, ...]:
     scan = scan_units(reader, units, first, positions)
     return *split_rows(scan.rows, parts), (scan.rows_read, scan.rejects)
@@ -178,14 +159,3 @@ def _scan(reader: Reader, units: Sequence[WorkUnit], first: int, positions: dict
 def _compare(rules: Rules, old: np.ndarray, *scanned: np.ndarray) -> tuple[np.ndarray, Reconciled]:
     found = reconcile(old, np.concatenate([np.zeros(0, SCANNED), *scanned]), rules)
     return found.rows, replace(found, rows=found.rows[:0])
-
-
-def _hash_segment(
-    store: Store, origin: SegmentEntry | Sequence[Piece], number: int, deleted: np.ndarray, positions: dict[str, int], parts: int
-) -> Any:
-    rows = split_rows(segment_rows(store, origin, number, deleted, positions), parts)
-    return rows[0] if parts == 1 else tuple(rows)
-
-
-def _join(*parts: np.ndarray) -> np.ndarray:
-    return np.concatenate(parts)

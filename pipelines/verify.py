@@ -17,8 +17,8 @@ from actors.storage.objects import Store, open_store
 from actors.term_counter import STATISTICS, statistics_unit
 from configs.errors import UserError
 from configs.schema import Config
+from pipelines.cataloguing import as_list
 from pipelines.cluster import connected
-from pipelines.replanning import as_list
 
 
 @dataclass(frozen=True, slots=True)

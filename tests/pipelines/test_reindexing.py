@@ -369,6 +369,7 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     rows = corpus.rows(1)
     rows[0]["text"] = "a panda that came while the other embedding was in use"
     corpus.write(1, rows)
+    assert preview(config)[1].startswith("5 of 6 units are embedded already; the others hold about ")
     again = reindex(config)
     assert again.manifest.version == 4 and again.recalled == 59, "of a file that changed meanwhile, one text is new"
     assert again.tokens == tokens_of(config, [rows[0]["text"]])
@@ -378,6 +379,20 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     with pytest.raises(UserError, match="The corpus lacks 180 of the 360 passages of version 4"):
         reindex(config)
     assert version_numbers(LocalStore(store)) == [1, 2, 3, 4]
+
+
+def test_a_first_version_has_a_catalogue_so_that_the_next_reindex_reads_no_passage_of_it(inputs, corpus, tmp_path, local_ray):
+    config = configured(inputs, tmp_path)
+    rows, tokens = corpus.rows(1), tokens_of(config, pq.read_table(inputs / "corpus.parquet")["text"].to_pylist())
+    (line,) = (line for line in preview(config) if "units are embedded already" in line)
+    assert float(line.split("about ")[1].split(" tokens")[0].replace(",", "")) == pytest.approx(tokens, rel=0.2)
+    corpus.write(1, [*rows, {**rows[0], "text": "the same id as a passage before it"}])
+    assert reindex(config).counts["repeated"] == 1
+    assert verify(config).faults == ()
+    for path in tmp_path.glob("segments/data/*passages.arrow"):
+        path.unlink()
+    corpus.write(1, rows[1:])
+    assert "1 deleted, 359 unchanged." in preview(config)[1]
 
 
 def embedding_plans(store: Path) -> dict[Path, int]:

@@ -9,6 +9,8 @@ from actors.corpus.planning import count_rows, plan_units
 from actors.loading import RerankerSpec
 from actors.models.checkpoint import read_description
 from actors.models.text_tokenizer import TextTokenizer
+from actors.reader import Reader, Workplace
+from actors.storage.local_store import LocalStore
 from configs.schema import CorpusConfig, RerankConfig, S3Config
 from pipelines.asking import stored_vectors_fit
 from pipelines.estimates import token_vector_bytes
@@ -69,4 +71,5 @@ def test_the_space_of_token_vectors_is_told_from_the_first_texts(tmp_path):
     units = plan_units([count_rows(file, s3, 300, "stop", "corpus") for file in list_files(spec, s3, "corpus")], 300, "")
     tokenizer = TextTokenizer(MODEL)
     tokens = int(tokenizer.passages(["giant panda"]).lengths.sum())
-    assert token_vector_bytes(units, spec, s3, tokenizer, 32) == 1000 * tokens * 32 * 2
+    reader = Reader(spec, s3, "corpus", Workplace(LocalStore(tmp_path), "", "test"))
+    assert token_vector_bytes(units, reader, tokenizer, 32) == 1000 * tokens * 32 * 2
