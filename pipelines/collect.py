@@ -1,10 +1,10 @@
 """A store in, what nothing names any more out: attempts that lost, and whatever only versions have that are not kept.
 
-Kept are the newest versions, and each that was the newest within the grace period: a search that pinned one of those finishes.
+Kept are the newest versions, each that was the newest within the grace period, and each that somebody reads: a search finishes.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from actors.storage.commits import CommitRecord, read_commits
 from actors.storage.leases import LEASES
 from actors.storage.manifests import Manifest, read_version
 from actors.storage.objects import ObjectInfo, Store, new_attempt, open_store
+from actors.storage.pins import PIN_S, PINS, pinned_versions
 from actors.term_counter import STATISTICS, statistics_unit
 from configs.errors import UserError
 from configs.schema import Config
@@ -31,8 +32,12 @@ def parse_duration(text: str) -> float:
 def collect(config: Config, keep: int, grace_s: float, delete: bool) -> list[ObjectInfo]:
     """Find garbage older than the grace period and, when told, delete it. Commit records go before the files they name."""
     store = open_store(config.store, config.s3)
-    limit = _store_time(store) - grace_s
-    found = [item for item in _garbage(store, keep, limit) if item.modified < limit]
+    while True:
+        now = _store_time(store)
+        pinned, limit = pinned_versions(store, now), now - grace_s
+        found = [item for item in _garbage(store, keep, pinned, limit) if item.modified < limit]
+        if pinned_versions(store, now) <= pinned:  # looking through a large store takes its time, and readers come
+            break
     if delete:
         for item in sorted(found, key=lambda item: "/commits/" not in item.key):
             store.delete(item.key)
@@ -48,8 +53,8 @@ def _store_time(store: Store) -> float:
     return item.modified
 
 
-def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
-    kept = _kept_versions(store, keep, limit)
+def _garbage(store: Store, keep: int, pinned: Collection[int], limit: float) -> Iterator[ObjectInfo]:
+    kept = _kept_versions(store, keep, pinned, limit)
     needed = {
         "segments": {entry.segment for manifest in kept for entry in manifest.segments},
         "quantizers": {manifest.index["template"]["key"] for manifest in kept},
@@ -61,6 +66,7 @@ def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
     sources = {manifest.sources.key for manifest in kept if manifest.sources}
     yield from (item for item in store.list("sources/") if item.key not in sources)
     yield from store.list(f"{LEASES}/")
+    yield from (item for item in store.list(f"{PINS}/") if item.modified < limit - PIN_S)
     for folder in sorted(_stage_folders(store)):
         commits = {Path(item.key).stem: item for item in store.list(f"{folder}/commits/")}
         records = read_commits(store, folder, commits)
@@ -74,12 +80,12 @@ def _garbage(store: Store, keep: int, limit: float) -> Iterator[ObjectInfo]:
         yield from (item for unit, item in commits.items() if unit in gone)
 
 
-def _kept_versions(store: Store, keep: int, limit: float) -> list[Manifest]:
-    """The newest `keep`, and those that were the newest at any time since `limit`."""
+def _kept_versions(store: Store, keep: int, pinned: Collection[int], limit: float) -> list[Manifest]:
+    """The newest `keep`, those that were the newest at any time since `limit`, and those that are read."""
     published = {int(Path(item.key).stem): item.modified for item in store.list("versions/") if Path(item.key).stem.isdecimal()}
     numbers = sorted(published)
     recent = [number for number, following in pairwise(numbers) if published[following] >= limit]
-    return [read_version(store, number) for number in sorted({*numbers[-keep:], *recent})]
+    return [read_version(store, number) for number in sorted({*numbers[-keep:], *recent, *(published.keys() & set(pinned))})]
 
 
 def _names(record: CommitRecord) -> set[str]:

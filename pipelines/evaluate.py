@@ -12,9 +12,8 @@ from actors.evaluation.checks import check_ids, check_passage_ids, check_query_i
 from actors.evaluation.measures import Measures, evaluate
 from actors.evaluation.trec import format_run, parse_run, write_qrels
 from actors.opening import PassageSource
-from actors.storage.access import explained
 from actors.storage.commits import CommitRecord
-from actors.storage.filesystems import open_filesystem
+from actors.storage.filesystems import read_file
 from actors.storage.manifests import Manifest
 from actors.storage.verified import read_verified
 from configs.errors import UserError
@@ -138,9 +137,7 @@ def measure_run_file(config: Config, uri: str) -> dict[str, float]:
     qrels = load_judgements(config)
     if qrels is None:
         raise UserError("The config has no judgements to measure with: set queries.qrels.")
-    with explained(uri):
-        filesystem, path = open_filesystem(uri, config.s3)
-        run = parse_run(filesystem.cat_file(path), uri)
+    run = parse_run(read_file(uri, config.s3), uri)
     check_ids(qrels, set(run), uri)
     return evaluate(run, qrels, config.evaluate.cuts).means
 

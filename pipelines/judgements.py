@@ -1,11 +1,11 @@
 """The qrels of a config in, parsed out: once per process and state of the file."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from actors.corpus.tree import look_up
 from actors.evaluation.trec import Qrels, parse_qrels
-from actors.storage.access import explained
-from actors.storage.filesystems import open_filesystem
+from actors.storage.access import explained, retried
+from actors.storage.filesystems import open_filesystem, read_file
 from configs.errors import UserError
 from configs.schema import Config, S3Config
 
@@ -18,13 +18,10 @@ def load_judgements(config: Config) -> Qrels | None:
             raise UserError("queries.only_judged is set but there are no judgements: set queries.qrels, or leave only_judged out.")
         return None
     with explained(queries.qrels):
-        entry = look_up(*open_filesystem(queries.qrels, config.s3))
+        entry = retried(partial(look_up, *open_filesystem(queries.qrels, config.s3)), config.s3.deadline_s)
     return _read(queries.qrels, config.s3, entry.etag if entry else "")
 
 
 @lru_cache(maxsize=4)
 def _read(uri: str, s3: S3Config, etag: str) -> Qrels:
-    with explained(uri):
-        filesystem, path = open_filesystem(uri, s3)
-        data = filesystem.cat_file(path)
-    return parse_qrels(data, uri)
+    return parse_qrels(read_file(uri, s3), uri)

@@ -5,8 +5,7 @@ from collections import Counter
 import numpy as np
 
 from actors.catalogue.hashing import documents_of, hash_texts
-from actors.storage.access import explained
-from actors.storage.filesystems import open_filesystem
+from actors.storage.filesystems import read_file
 from actors.storage.manifests import Manifest
 from configs.errors import UserError
 from configs.schema import Config
@@ -45,11 +44,8 @@ def deletions_by_name(config: Config) -> list[str]:
         return []
     if config.reindex.mode == "snapshot":
         raise UserError("reindex.deletions is for mode upsert: in a snapshot, what is missing in the corpus is deleted.")
-    with explained(uri):
-        filesystem, path = open_filesystem(uri, config.s3)
-        data = filesystem.cat_file(path)
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = read_file(uri, config.s3).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"{uri} is not UTF-8 (byte {error.start}): write it as UTF-8, one id a line.") from None
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))

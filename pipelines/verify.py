@@ -14,6 +14,7 @@ from actors.opening import PassageSource
 from actors.storage.commits import CommitRecord, DataFile, committed_units, read_commits
 from actors.storage.manifests import Manifest, SegmentEntry, newest_version, read_version
 from actors.storage.objects import Store, open_store
+from actors.storage.pins import pinned
 from actors.term_counter import STATISTICS, statistics_unit
 from configs.errors import UserError
 from configs.schema import Config
@@ -40,7 +41,7 @@ def verify(config: Config, number: int | None = None) -> Verified:
     if version is None:
         raise UserError(f"{store.uri} has no version yet: run `raytrieve index` with this config first.")
     catalogue = find_catalogue(store, version)
-    with connected(config.ray):
+    with pinned(store, version.version), connected(config.ray):
         return _verify(store, version, catalogue, config.ray.retries)
 
 

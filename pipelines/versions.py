@@ -11,6 +11,7 @@ from actors.catalogue.contrasting import Contrast, contrast
 from actors.opening import PassageSource
 from actors.storage.manifests import Manifest, newest_number, newest_version, publish, read_version, require_files, version_numbers
 from actors.storage.objects import Store, open_store
+from actors.storage.pins import pinned
 from configs.errors import UserError
 from configs.schema import Config
 
@@ -30,8 +31,9 @@ def rollback(config: Config, number: int) -> Manifest:
     """Publish a version equal to an older one, which answers every query as that did. Raises UserError when its files are gone."""
     store = open_store(config.store, config.s3)
     base, older = newest_number(store), read_version(store, number)
-    require_files(store, older)
-    return publish(store, older, base)
+    with pinned(store, number):
+        require_files(store, older)
+        return publish(store, older, base)
 
 
 def difference_lines(config: Config, first: int, second: int) -> Iterator[str]:

@@ -3,10 +3,12 @@
 Every step starts from what is committed, so calling it again after a crash goes on where the crash was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.manifests import Manifest, newest_number, newest_version, read_version, require_files
+from actors.storage.pins import pinned
 from configs.errors import UserError
 from configs.schema import Config
 from pipelines.asking import Asking, prepare
@@ -27,10 +29,11 @@ def whole_run(config: Config, display: Display | None = None) -> Report:
         manifest, embedding, records = _indexed(job)
         if config.queries is None:
             return make_report(job, manifest, records, None, None)
-        asking = prepare(job, manifest, embedding)
-        check_judgements(job, manifest)
-        rankings = rerank(asking, only_from_candidates=False)
-        return _report(job, asking, {**records, "queries": rankings})
+        with pinned(job.store, manifest.version):
+            asking = prepare(job, manifest, embedding)
+            check_judgements(job, manifest)
+            rankings = rerank(asking, only_from_candidates=False)
+            return _report(job, asking, {**records, "queries": rankings})
 
 
 def _indexed(job: Job) -> tuple[Manifest, Embedding, dict[str, Sequence[CommitRecord]]]:
@@ -66,20 +69,19 @@ def index_only(config: Config, display: Display | None = None) -> Manifest:
 
 def search_only(config: Config, version: int | None = None, display: Display | None = None) -> int:
     """The `search` stage alone, against a version (the newest by default). Returns the queries answered."""
-    with open_job(config, display) as job:
-        return int(sum(record.counts["rows"] for record in search(_asking(job, version))))
+    with open_job(config, display) as job, _asking(job, version) as asking:
+        return int(sum(record.counts["rows"] for record in search(asking)))
 
 
 def rerank_only(config: Config, version: int | None = None, display: Display | None = None) -> int:
     """The `rerank` stage alone, from the candidates of `search`. Returns the queries ranked."""
-    with open_job(config, display) as job:
-        return int(sum(record.counts["rows"] for record in rerank(_asking(job, version), only_from_candidates=True)))
+    with open_job(config, display) as job, _asking(job, version) as asking:
+        return int(sum(record.counts["rows"] for record in rerank(asking, only_from_candidates=True)))
 
 
 def evaluate_only(config: Config, version: int | None = None, display: Display | None = None) -> Report:
     """The `evaluate` stage alone, over committed rankings, with the report."""
-    with open_job(config, display) as job:
-        asking = _asking(job, version)
+    with open_job(config, display) as job, _asking(job, version) as asking:
         folder = f"{job.folder}/rankings"
         missing = len(set(asking.ranking_names) - committed_units(job.store, folder))
         if missing:
@@ -89,14 +91,17 @@ def evaluate_only(config: Config, version: int | None = None, display: Display |
         return _report(job, asking, {"queries": read_commits(job.store, folder, asking.ranking_names)})
 
 
-def _asking(job: Job, version: int | None) -> Asking:
+@contextmanager
+def _asking(job: Job, version: int | None) -> Iterator[Asking]:
+    """What is asked of a version, which is pinned meanwhile."""
     manifest = newest_version(job.store) if version is None else read_version(job.store, version)
     if manifest is None:
         raise UserError(f"{job.store.uri} has no index version yet: run `raytrieve index` with this config first.")
-    require_files(job.store, manifest)
-    asking = prepare(job, manifest, describe_embedding(job))
-    check_judgements(job, manifest)
-    return asking
+    with pinned(job.store, manifest.version):
+        require_files(job.store, manifest)
+        asking = prepare(job, manifest, describe_embedding(job))
+        check_judgements(job, manifest)
+        yield asking
 
 
 def _report(job: Job, asking: Asking, records: dict[str, Sequence[CommitRecord]]) -> Report:

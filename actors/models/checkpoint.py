@@ -81,7 +81,7 @@ def _locate(model: str, revision: str | None, s3: S3Config, cache_dir: Path | No
         from actors.storage.filesystems import open_filesystem
 
         filesystem, path = open_filesystem(model, s3)
-        return fetch_folder(filesystem, path, model, (cache_dir or Path.home() / ".cache" / "raytrieve") / "models")
+        return fetch_folder(filesystem, path, model, (cache_dir or Path.home() / ".cache" / "raytrieve") / "models", s3.deadline_s)
     if model and Path(model).expanduser().is_dir():
         return Path(model).expanduser()
     if not model or model[0] in "/.~" or "\\" in model or "://" in model or Path(model).exists():

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import tempfile
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from actors.storage.access import retried
 from configs.errors import UserError
 
 _PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin", "adapter_model.bin", "*.pt")
@@ -63,13 +65,15 @@ def _place(revision: str | None, cache_dir: Path | None) -> dict[str, Any]:
     }
 
 
-def fetch_folder(filesystem: Any, path: str, uri: str, cache_dir: Path) -> Path:
+def fetch_folder(filesystem: Any, path: str, uri: str, cache_dir: Path, patience_s: float = 0.0) -> Path:
     """A local copy of a remote folder (an fsspec filesystem and a path on it), made at most once for the same remote bytes.
+
+    An outage is waited out for `patience_s` with each file.
 
     The copy's name hangs on the remote path and its files' ETags, so a changed remote folder is another copy. It appears whole or
     not at all, whichever of several processes makes it. Raises UserError when nothing is there.
     """
-    files = _listing(filesystem, path)
+    files = retried(partial(_listing, filesystem, path), patience_s)
     if not files:
         raise UserError(f"no model folder at {uri!r}: no config, weights or tokenizer files are there.")
     identity = "\n".join([uri.rstrip("/"), *(f"{name} {_tag(entry)}" for name, entry in sorted(files.items()))])
@@ -80,7 +84,7 @@ def fetch_folder(filesystem: Any, path: str, uri: str, cache_dir: Path) -> Path:
     cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix="partial-") as staging:
         for name, entry in files.items():
-            _copy(filesystem, entry, Path(staging, "model", name))
+            retried(partial(_copy, filesystem, entry, Path(staging, "model", name)), patience_s)
         try:
             os.replace(Path(staging, "model"), target)
         except OSError:

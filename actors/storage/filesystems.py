@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from actors.storage.access import explained, retried
 from configs.errors import UserError
 from configs.schema import S3Config
 
@@ -44,7 +45,16 @@ def open_filesystem(uri: str, s3: S3Config) -> tuple[fsspec.AbstractFileSystem, 
     client: dict[str, Any] = {"region_name": s3.region} if s3.region else {}
     options: dict[str, Any] = {"endpoint_url": s3.endpoint_url} if s3.endpoint_url else {}
     config = {"retries": {"mode": "standard", "max_attempts": 5}, "connect_timeout": 5, "read_timeout": 60}
-    return fsspec.filesystem("s3", client_kwargs=client, config_kwargs=config, **options), path
+    filesystem = fsspec.filesystem("s3", client_kwargs=client, config_kwargs=config, **options)
+    filesystem.retries = 1  # s3fs would try each five times five times; who reads waits by a deadline of its own
+    return filesystem, path
+
+
+def read_file(uri: str, s3: S3Config) -> bytes:
+    """A small file as a whole. An outage of S3 is waited out for s3.deadline_s. Raises UserError where it cannot be read."""
+    with explained(uri):
+        filesystem, path = open_filesystem(uri, s3)
+        return bytes(retried(lambda: filesystem.cat_file(path), s3.deadline_s))
 
 
 def full_uri(uri: str, path: str) -> str:

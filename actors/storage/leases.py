@@ -6,13 +6,14 @@ has ended when its own end is past, or when it was not renewed for its length wh
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from actors.storage.heartbeats import heartbeat
 from actors.storage.manifests import newest_number
 from actors.storage.objects import Store, new_attempt
 from configs.errors import UserError
@@ -23,6 +24,7 @@ LEASES = "leases"
 
 _RENEWALS = 3  # in the time of a lease, so that one lost request does not end it
 _POLL_S = 0.5
+_NOT_RENEWED = "The lease on the next version could not be renewed, so another run may start the same work"
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def lease(store: Store, version: int, run: str, seconds: float, on_wait: Callabl
             return
         time.sleep(min(_POLL_S, seconds / _RENEWALS))
     try:
-        with _renewed(store, key, holder, run, seconds):
+        with heartbeat(seconds / _RENEWALS, partial(_renew, store, key, holder, run, seconds), _NOT_RENEWED):
             yield newest_number(store) < version
     finally:
         _give_up(store, key, holder)
@@ -96,26 +98,12 @@ def _taken(store: Store, key: str, note: bytes, watch: _Watch) -> bool:
     return True
 
 
-@contextmanager
-def _renewed(store: Store, key: str, holder: str, run: str, seconds: float) -> Iterator[None]:
-    done = threading.Event()
-
-    def renew() -> None:
-        try:
-            while not done.wait(seconds / _RENEWALS):
-                if json.loads(store.get(key))["holder"] != holder:
-                    return  # it ran out while we were stopped, and another has it
-                store.put(key, _note(holder, run, seconds))
-        except (UserError, OSError) as error:
-            logger.warning("The lease on the next version could not be renewed, so another run may start the same work: %s", error)
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+def _renew(store: Store, key: str, holder: str, run: str, seconds: float) -> bool:
+    """Write the lease anew. False when it ran out while we were stopped, and another has it."""
+    if json.loads(store.get(key))["holder"] != holder:
+        return False
+    store.put(key, _note(holder, run, seconds))
+    return True
 
 
 def _note(holder: str, run: str, seconds: float) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 import typer
 import yaml
 
+from actors.storage.pins import PIN_S
 from configs.errors import UserError
 from configs.load import load_config
 from pipelines.cli import app, guarded
@@ -218,20 +219,26 @@ def test_gc_leaves_what_a_search_that_began_before_the_last_publication_still_re
 
 
 @pytest.mark.cluster
-def test_a_reader_that_pinned_a_version_finishes_while_gc_sweeps(config, store):
+def test_a_reader_of_a_version_that_was_replaced_long_ago_finishes_while_gc_sweeps(config, store):
     from pipelines.collect import collect
     from pipelines.whole_run import search_only
 
-    os.utime(store / "versions" / "00000002.json")  # published a moment ago: until then the reader's version was the newest
     asked = load_config(config).model_copy(update={"name": "pinned"})
     with ThreadPoolExecutor(1) as pool:
         reading, swept = pool.submit(search_only, asked, 1), 0
+        while not list(store.glob("pins/00000001-*")) and not reading.done():
+            time.sleep(0.01)
         while not reading.done():
-            collect(asked, keep=1, grace_s=24 * 3600, delete=True)
+            collect(asked, keep=1, grace_s=0.0, delete=True)
             swept += 1
         assert reading.result() == 6 and swept > 1
-    os.utime(store / "versions" / "00000002.json", times=(time.time() - WEEK, time.time() - WEEK))
-    assert any("segments/" in item.key for item in collect(asked, keep=1, grace_s=24 * 3600, delete=False)), "now they may go"
+    assert not list(store.glob("pins/*")), "who has read lets go"
+    killed = store / "pins" / "00000001-0123456789ab"
+    killed.write_bytes(b"")
+    assert not any("segments/" in item.key for item in collect(asked, keep=1, grace_s=0.0, delete=False))
+    os.utime(killed, times=(time.time() - PIN_S - 60, time.time() - PIN_S - 60))
+    found = {item.key for item in collect(asked, keep=1, grace_s=0.0, delete=False)}
+    assert "pins/00000001-0123456789ab" in found and any("segments/" in key for key in found), "a pin that nobody renews ends"
 
 
 @pytest.mark.cluster

@@ -34,6 +34,7 @@ from tests.jobs import indexed_ids, indexed_texts, make_corpus, raytrieve, tiny_
 pytestmark = pytest.mark.cluster
 FILES, ROWS = 6, 60
 IVF = {"kind": "ivf_flat", "nlist": 8, "nprobe": 8}
+PQ = {**IVF, "kind": "ivf_pq", "pq_bytes": 8}
 
 
 class Corpus:
@@ -207,7 +208,7 @@ def test_holes_and_small_segments_are_merged_from_stored_vectors_with_the_same_h
     assert verify(config).faults == ()
 
 
-@pytest.mark.parametrize("index", [{}, IVF], ids=["flat", "ivf"])
+@pytest.mark.parametrize("index", [{}, PQ], ids=["flat", "ivf_pq"])
 def test_small_segments_are_merged_when_there_are_many_with_the_same_hits(index, inputs, corpus, store):
     kept: dict[str, Any] = {"max_recall_drop": 1, "max_drift": 100}
     kind: dict[str, Any] = {"index": index, "reindex": kept}

@@ -5,7 +5,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from s3fs import S3FileSystem
 
 from actors.corpus.listing import list_files
 from actors.corpus.streams import open_source
@@ -58,8 +57,7 @@ def test_an_outage_while_files_are_listed_is_not_noticed(whole, s3, listed):
         healed.join()
 
 
-def test_a_listing_that_breaks_off_is_an_error_and_never_a_shorter_list(s3, s3_environment, monkeypatch):
-    monkeypatch.setattr(S3FileSystem, "retries", 1)  # five times botocore's five take a minute
+def test_a_listing_that_breaks_off_is_an_error_and_never_a_shorter_list(s3, s3_environment):
     client = s3_environment.client()
     with ThreadPoolExecutor(8) as pool:  # more than one page of a listing
         list(pool.map(lambda i: client.put_object(Bucket="corpus", Key=f"paged/{i:04d}.jsonl", Body=b"{}"), range(1_001)))
