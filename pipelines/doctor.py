@@ -97,16 +97,19 @@ def _faiss() -> str:
 
 
 def _ray(config: Config) -> str:
+    import ray
+
     from pipelines.cluster import connected
+    from pipelines.placement import demands, misfits
 
     with connected(config.ray) as cluster:
-        pool = config.embed.workers
-        if config.embed.device != "cpu" and cluster.gpus and pool.gpus > cluster.gpus:
-            raise UserError(
-                f"An embedder wants {pool.gpus} GPUs and the cluster has {cluster.gpus:g}: lower embed.workers.gpus or add a GPU node."
-            )
+        faults = misfits(config, cluster, ray.nodes())
+        if faults:
+            raise UserError(". ".join(faults) + ".")
         kind = "a private cluster" if cluster.private else f"the cluster at {config.ray.address or 'RAY_ADDRESS'}"
-        return f"{kind}: {cluster.cpus:g} logical CPUs, {cluster.gpus:g} GPUs, {cluster.memory / 1e9:.1f} GB"
+        pools = {demand.path: str(demand) for stream in demands(config, cluster) for demand in stream}
+        room = ", ".join(f"{path} ({wanted})" for path, wanted in pools.items())
+        return f"{kind}: {cluster.cpus:g} logical CPUs, {cluster.gpus:g} GPUs, {cluster.memory / 1e9:.1f} GB, with room for {room}"
 
 
 def _disk(config: Config) -> str:

@@ -81,16 +81,16 @@ def check_judgements_early(config: Config) -> int:
 def check_encoder(config: Config) -> CheckpointInfo:
     """The description of the embedding model, which must not be a reranker and must have what embed asks of it."""
     section = config.embed
-    info = read_description(_naming("embed.model", lambda: checkpoint_folder(section.model, section.revision, config.s3)))
+    info = read_description(naming("embed.model", lambda: checkpoint_folder(section.model, section.revision, config.s3)))
     kind = reranker_kind(info)
     if kind is not None:
         raise UserError(
             f"embed.model {section.model} is a reranker (kind {kind}), not an encoder: use it under rerank.model, and an encoder here."
         )
-    adapter = _naming("embed.adapter", lambda: adapter_folder(section.adapter, config.s3))
+    adapter = naming("embed.adapter", lambda: adapter_folder(section.adapter, config.s3))
     outputs = ("dense", *(["sparse"] if section.store_sparse else []))
-    _naming("embed", lambda: EncoderOptions(section.pooling, section.normalize, outputs, section.truncate_dim, adapter).check(info))
-    _naming("embed", EncoderSpec(section, "fp32", config.s3).tokenizer)
+    naming("embed", lambda: EncoderOptions(section.pooling, section.normalize, outputs, section.truncate_dim, adapter).check(info))
+    naming("embed", EncoderSpec(section, "fp32", config.s3).tokenizer)
     return info
 
 
@@ -107,12 +107,12 @@ def check_chunking(config: Config) -> None:
 
 def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
     """The description of the reranking model, which must fit rerank.kind and have what rerank asks of it."""
-    info = read_description(_naming("rerank.model", lambda: checkpoint_folder(config.model, config.revision, s3)))
-    adapter = _naming("rerank.adapter", lambda: adapter_folder(config.adapter, s3))
+    info = read_description(naming("rerank.model", lambda: checkpoint_folder(config.model, config.revision, s3)))
+    adapter = naming("rerank.adapter", lambda: adapter_folder(config.adapter, s3))
     options = RerankerOptions(
         config.prompt, config.cutoff_layers, config.compress_ratio, config.compress_layers, config.head, adapter, config.weights
     )
-    _naming("rerank", lambda: _check_settings(config, options, info, s3))
+    naming("rerank", lambda: _check_settings(config, options, info, s3))
     return info
 
 
@@ -126,7 +126,7 @@ def _check_settings(config: RerankConfig, options: RerankerOptions, info: Checkp
     RerankerSpec(config, "fp32", s3, kind).tokenizer()
 
 
-def _naming(field: str, resolve: Callable[[], Resolved]) -> Resolved:
+def naming(field: str, resolve: Callable[[], Resolved]) -> Resolved:
     """What it resolves to; an error begins with the field."""
     try:
         return resolve()

@@ -28,6 +28,7 @@ from pipelines.job import Job
 from pipelines.operators import Operator
 from pipelines.stream import Item, Stage
 
+SEARCHER_CPUS = 0.5  # FAISS uses all cores of its machine, but only while a unit is asked
 _HEADROOM = 1.2  # resident bytes over file bytes: FAISS' own structures and the query buffers
 
 
@@ -92,11 +93,11 @@ def memory_budget(memory_gb: float, cluster: Cluster) -> float:
     return memory_gb * (1 << 30) if memory_gb else cluster.memory / 2
 
 
-def _searcher_gpus(job: Job) -> float:
-    wanted = job.config.search.searcher_gpus
-    if wanted is None:
-        return 0.25 if job.cluster.gpus and built_for_gpu() else 0.0
-    return wanted
+def searcher_gpus(config: SearchConfig, cluster: Cluster) -> float:
+    """GPUs of one searcher."""
+    if config.searcher_gpus is None:
+        return 0.25 if cluster.gpus and built_for_gpu() else 0.0
+    return config.searcher_gpus
 
 
 def _least_searchers(manifest: Manifest) -> int:
@@ -114,13 +115,13 @@ def resident_searchers(job: Job, manifest: Manifest) -> Iterator[AskAll]:
     for ordinal, entry in sorted(enumerate(manifest.segments), key=lambda item: -resident_bytes(item[1])):
         min(shares, key=lambda share: sum(map(resident_bytes, share.values())))[ordinal] = entry
     handles: list[Any] = []
-    gpus = _searcher_gpus(job)
+    gpus = searcher_gpus(config, job.cluster)
     threads = {"env_vars": {"OMP_NUM_THREADS": str(cores())}}  # else Ray gives half a CPU's matrix products one thread
     try:
         for share in shares:
             memory = sum(map(resident_bytes, share.values()))
             options = {
-                "num_cpus": 0.5,
+                "num_cpus": SEARCHER_CPUS,
                 "num_gpus": gpus,
                 "memory": memory,
                 "max_restarts": 3,

@@ -299,3 +299,16 @@ def test_the_doctor_shows_every_failure_at_once(command, config, inputs, tmp_pat
     assert status == 2 and len(failed) == 2
     assert failed[0] == f"FAIL corpus: {inputs}/nothing.parquet does not exist: correct corpus.path."
     assert failed[1].startswith(f"FAIL rerank.model: no model folder at '{tmp_path}/nothing'")
+
+
+@pytest.mark.cluster
+def test_the_doctor_names_every_pool_that_has_no_room_beside_the_others(command, config, local_ray):
+    crowded = ("embed.workers={min_size: 9, max_size: 9}", "search.workers={min_size: 4, max_size: 4}", "search.memory_gb=1e6")
+    workers = "rerank.workers={min_size: 4, max_size: 4, cpus: 1.5}"
+    status, shown = command("doctor", config, *(word for setting in (*crowded, workers) for word in ("--set", setting)))
+    (failed,) = [line for line in shown.splitlines() if line.startswith("FAIL")]
+    assert status == 2 and failed.startswith("FAIL ray: search.memory_gb is 1e+06 GiB, but the cluster has 8 CPU, 0 GPU")
+    assert "embed.workers asks for 9 x 1 CPU and finds room for 8 of them beside reading and writing (1 x 0.5 CPU)" in failed
+    assert "search.workers asks for 4 x 1 CPU and finds room for 2 of them" in failed and "rerank.workers (4 x 1.5 CPU)" in failed
+    assert "lower search.workers.min_size or search.workers.cpus, or raise ray.local_cpus or join a larger cluster" in failed
+    assert "rerank.workers asks" not in failed and "index.builders" not in failed
