@@ -52,7 +52,8 @@ class StoreConfig(Section):
     uri: Place = execution("data/store")
     """Folder (relative to the working directory) or s3://bucket/prefix. One store holds the index of one corpus."""
     unsafe_single_writer: bool = execution(False)
-    """Accept a store that ignores conditional writes (If-None-Match). Then only one run may write at a time."""
+    """Accept a store that ignores conditional writes (If-None-Match). Then only one run may write at a time: of two commits of a unit the
+    first wins by them."""
     deadline_s: float = execution(120.0, gt=0)
     """Seconds that one object operation is retried before it is an error; outages shorter than this pass unnoticed."""
 
@@ -69,9 +70,9 @@ class PoolConfig(Section):
     cpus: float = execution(1.0, gt=0)
     """Logical CPUs that one actor reserves in Ray."""
     threads: int = execution(0, ge=0)
-    """Torch threads of one actor on CPU; 0 takes the driver's cores divided by max_size."""
+    """Torch threads of one actor on CPU; 0 takes the driver's cores divided by max_size, so that a full pool has one for each core."""
     memory_gb: float = execution(0.0, ge=0)
-    """Heap memory that one actor reserves in Ray, in GiB; 0 reserves none."""
+    """Heap memory that one actor reserves in Ray, in GiB; 0 reserves none: CPUs and GPUs alone then say where it fits."""
 
     @model_validator(mode="after")
     def _min_within_max(self) -> "PoolConfig":

@@ -17,7 +17,7 @@ class ColumnsConfig(Section):
     title: str | None = None
     """Column with the title, put before the text; none when there is no title. A missing or empty title is allowed."""
     metadata: tuple[str, ...] = ()
-    """Columns carried through to the rankings, as JSON."""
+    """Columns carried through to the rankings, as JSON; none by default, since the index and every ranking store them."""
 
 
 class InputConfig(Section):
@@ -44,7 +44,8 @@ class ChunkingConfig(Section):
     tokens: int = Field(ge=16)
     """Tokens of a passage at most, as the embedding model reads it: title, instruction and special tokens counted."""
     overlap: int = Field(default=0, ge=0)
-    """Tokens at the end of a passage that the next one repeats, at most: whole sentences where they fit."""
+    """Tokens at the end of a passage that the next one repeats, at most: whole sentences where they fit. 0 embeds no
+    token twice."""
     unit_documents: int = Field(default=512, ge=1)
     """Documents of one work unit, in place of embed.unit_rows: about 10,000 passages where a document makes twenty."""
 

@@ -120,11 +120,11 @@ class RerankConfig(Section):
     exits: tuple[LayerExit, ...] = ()
     """Early exits of a layerwise or lightweight reranker, lower layers first: the rows that go on are not computed again."""
     compress_ratio: Literal[1, 2, 4, 8] = 1
-    """Passage tokens merged into one at `compress_layers` (lightweight)."""
+    """Passage tokens merged into one at `compress_layers` (lightweight); 1 merges none, so scores lose nothing to it."""
     compress_layers: tuple[int, ...] = (8,)
     """Where tokens are merged (lightweight); 8 is its authors' default."""
     normalize: bool = False
-    """Sigmoid of the scores, 0 to 1. The order stays the same."""
+    """Sigmoid of the scores, 0 to 1. The order stays the same, so the model's own scores are kept unless asked."""
     batch_tokens: int = execution(0, ge=0)
     """As embed.batch_tokens."""
     workers: PoolConfig = PoolConfig()

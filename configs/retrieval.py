@@ -30,7 +30,8 @@ class IndexConfig(Section):
     """Vectors to a version of the index."""
 
     kind: str = "auto"
-    """flat, ivf_flat, ivf_sq8, ivf_pq, a FAISS factory string, or auto: flat up to 200,000 passages, then ivf_sq8."""
+    """flat, ivf_flat, ivf_sq8, ivf_pq, a FAISS factory string, or auto: flat up to 200,000 passages, where exact search costs some 10 ms
+    a query on two cores, then ivf_sq8."""
     segment_rows: int = Field(default=1_000_000, ge=1)
     """Passages of one segment: bounds the memory of a build and the work of a rebuild."""
     nlist: int = Field(default=0, ge=0)
@@ -39,7 +40,7 @@ class IndexConfig(Section):
     nprobe: int = Field(default=0, ge=0)
     """Lists visited per query; 0 takes nlist/8, at least 16. The share of lists visited sets the recall."""
     pq_bytes: int = Field(default=0, ge=0)
-    """Bytes of a product-quantised vector; 0 takes dimension/8."""
+    """Bytes of a product-quantised vector; 0 takes dimension/8, a bit for each component."""
     train_rows: int = Field(default=200_000, ge=1)
     """Passages of the sample that trains the shared quantiser. FAISS wants 39 for each list: 200,000 serve 5,128 lists."""
     overfetch: int = Field(default=4, ge=1)
@@ -49,13 +50,13 @@ class IndexConfig(Section):
     """Passages used as queries to measure recall@100 against exact search; 0 measures nothing. A hundred tell a loss of 0.01,
     reindex.max_recall_drop, from noise."""
     seed: int = Field(default=0, ge=0, lt=1 << 31)
-    """Seed of the training sample and of k-means."""
+    """Seed of the training sample and of k-means; a fixed one, so that a build can be repeated."""
     builders: int = execution(2, ge=1)
     """Segments built at once, at most: each holds a segment of vectors in memory."""
 
 
 class FusionWeights(Section):
-    """What each retriever counts in the fusion."""
+    """What each retriever counts in the fusion. Equal by default: reciprocal ranks, the default, need no tuned weights."""
 
     dense: float = Field(default=1.0, gt=0)
     """Of the vectors."""
@@ -98,7 +99,8 @@ class SearchConfig(Section):
     keep_candidates: bool = execution(False)
     """Write the candidates of `run` as well; the rankings hold the same passages."""
     memory_gb: float = execution(0.0, ge=0)
-    """Memory for resident segments over the cluster, in GiB; 0 takes half of what Ray sees. Less than the index: shard by shard."""
+    """Memory for resident segments over the cluster, in GiB; 0 takes half of what Ray sees, and leaves the rest to the
+    models. Less than the index: shard by shard."""
     searchers: int = execution(1, ge=1)
     """Actors that the resident segments are spread over, at least; more where a share would not fit a node, never more than segments.
     One serves a machine, since FAISS uses all its cores."""

@@ -51,7 +51,7 @@ class EvaluateConfig(Section):
     confidence: float = execution(0.95, gt=0, lt=1)
     """Confidence of that interval, 0 to 1; 0.95 is the custom."""
     seed: int = execution(0, ge=0)
-    """Seed of the resampling."""
+    """Seed of the resampling; a fixed one gives the same interval each time."""
 
 
 class ReindexConfig(Section):
@@ -72,7 +72,7 @@ class ReindexConfig(Section):
     """Small segments of a version, at most; more are merged from stored vectors. A search opens every segment."""
     max_recall_drop: float = execution(0.01, ge=0, le=1)
     """recall@100 against exact search, measured in each segment, that a new version may lose to the newest one; a greater loss leaves it
-    unpublished."""
+    unpublished. 0.01 is what the hundred queries of index.recall_queries tell from noise."""
     max_ndcg_drop: float = execution(0.01, ge=0, le=1)
     """nDCG@10 that it may lose, where there are judgements. The noise of 300 judged queries is about this much."""
     max_drift: float = execution(0.1, gt=0)
@@ -104,7 +104,7 @@ class RayConfig(Section):
     """Seconds without any finished unit after which the run stops and says what it waited for: a unit takes seconds to minutes, a
     large model's first load some minutes more."""
     log_to_driver: bool = execution(False)
-    """Show the workers' own output."""
+    """Show the workers' own output. What ends a run is told without it."""
 
 
 class Config(Section):
