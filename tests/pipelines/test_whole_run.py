@@ -1,16 +1,23 @@
 """The main job end to end: real Ray, real models, real FAISS, local disk and S3."""
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.models import load_reranker
+from actors.models import load_encoder, load_reranker
+from actors.storage.manifests import newest_version
 from actors.storage.objects import open_store
+from configs.load import load_config
 from pipelines import run
-from pipelines.job import run_name
+from pipelines.cli import app, guarded
+from pipelines.job import open_job, run_name
+from pipelines.searchers import resident_searchers
 from tests.jobs import indexed_ids, make_corpus, raytrieve, read_rankings, tiny_config, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
@@ -34,6 +41,22 @@ def finished(inputs: Path, store: Path, local_ray: None):
     """One whole run that several tests look at: (config, report)."""
     config = tiny_config(inputs, store)
     return config, run(config)
+
+
+@pytest.fixture(scope="module")
+def spread(inputs: Path, store: Path, finished):
+    """The same run with a searcher for every segment, pools that grow, and candidates that are kept."""
+    pool = {"min_size": 1, "max_size": 3}
+    search = {"searchers": 3, "keep_candidates": True, "workers": pool}
+    config = tiny_config(inputs, store, name="spread", search=search, rerank={"workers": pool})
+    return config, run(config)
+
+
+def committed(config, folder: str) -> list[dict]:
+    """All rows that a stage of the run committed, read as another tool would."""
+    store = open_store(config.store, config.s3)
+    records = [json.loads(store.get(item.key)) for item in store.list(f"runs/{run_name(config)}/{folder}/commits/")]
+    return [row for each in records for row in pq.read_table(pa.BufferReader(store.get(each["files"]["data"]["key"]))).to_pylist()]
 
 
 def test_every_query_gets_top_k_candidates_with_both_scores_both_ranks_and_metadata(finished):
@@ -72,6 +95,13 @@ def test_the_report_holds_the_measures_before_and_after_and_is_stored(finished):
     assert stored["stages"][-1]["tokens"] > 24 * 20 * 8
 
 
+def test_the_config_saved_beside_the_outputs_is_that_of_the_run(finished, tmp_path):
+    config, _ = finished
+    (tmp_path / "saved.yaml").write_bytes(open_store(config.store, config.s3).get(f"runs/{run_name(config)}/config.yaml"))
+    saved = load_config(tmp_path / "saved.yaml", environ={})
+    assert saved == config and run_name(saved) == run_name(config)
+
+
 def test_running_again_computes_nothing_and_gives_the_same_report(finished):
     config, report = finished
     store = open_store(config.store, config.s3)
@@ -101,6 +131,58 @@ def test_trec_files_written_are_those_trec_eval_would_score_alike(finished):
     scores = pytrec_eval.RelevanceEvaluator(judged, {"ndcg_cut_10"}).evaluate(found)
     mean = sum(value["ndcg_cut_10"] for value in scores.values()) / len(judged)
     assert mean == pytest.approx(report.metrics["reranked"]["ndcg_at_10"], abs=1e-6)
+
+
+def test_a_run_file_of_another_tool_has_the_figures_of_the_run_whose_rankings_it_holds(finished, inputs, store, tmp_path, capsys):
+    config, report = finished
+    saved = open_store(config.store, config.s3).get(f"runs/{run_name(config)}/reranked.trec").decode()
+    lines = ["\t".join([*line.split()[:3], "0", line.split()[4], "other"]) for line in saved.splitlines()]  # no ranks, and in no order
+    random.Random(0).shuffle(lines)
+    (tmp_path / "other.trec").write_text("\r\n".join(lines))
+    job = write_config(tmp_path / "job.yaml", tiny_settings(inputs, store))
+    assert guarded(lambda: app(["evaluate", str(job), "--run-file", str(tmp_path / "other.trec")])) == 0
+    figures = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert figures == {name: f"{value:.4f}" for name, value in report.metrics["reranked"].items()}
+
+
+def test_several_searchers_and_pools_that_grow_give_the_same_rankings(finished, spread):
+    assert read_rankings(spread[0]) == read_rankings(finished[0]) and spread[1].metrics == finished[1].metrics
+
+
+def test_each_of_several_searchers_answers_for_its_share_of_the_segments(spread):
+    with open_job(spread[0]) as job, resident_searchers(job, newest_version(job.store)) as ask:
+        vector = np.random.default_rng(0).standard_normal((1, 32)).astype(np.float32)
+        parts = [found["dense"].ids[0].tolist() for found in ask("unit", lambda: {"dense": vector}, 600)]
+    shares = [{name for name in part if name} for part in parts]
+    assert sorted(map(len, shares)) == [100, 250, 250] and set.union(*shares) == {f"p{i:05d}" for i in range(600)}
+
+
+def test_kept_candidates_are_those_that_the_reranker_got(finished, spread):
+    assert not committed(finished[0], "candidates")
+    kept = {row["id"]: row for row in committed(spread[0], "candidates")}
+    rankings = sorted(read_rankings(spread[0]), key=lambda row: row["retrieval_rank"])
+    assert len(kept) == 24
+    for query, row in kept.items():
+        mine = [ranked for ranked in rankings if ranked["query_id"] == query]
+        assert row["candidate_ids"] == [ranked["passage_id"] for ranked in mine]
+        assert row["candidate_scores"] == [ranked["retrieval_score"] for ranked in mine]
+
+
+def test_vectors_are_kept_whole_where_fp32_is_asked_and_ranked_as_those_of_fp16(finished, inputs, store):
+    config, _ = finished
+    whole = tiny_config(inputs, store, embed={"store_dtype": "fp32", "workers": {"min_size": 1, "max_size": 3}}, rerank=None)
+    run(whole)
+    manifest = newest_version(open_store(whole.store, whole.s3))
+    texts = {row["_id"]: row["text"] for row in pq.read_table(inputs / "corpus.parquet").to_pylist()}
+    tables = [pq.read_table(path) for path in (store / "vectors" / manifest.embedding["fingerprint"] / "data").glob("*[!s].parquet")]
+    rows = pa.concat_tables(table.select(["id", "vector"]) for table in tables if "vector" in table.column_names)
+    assert rows.num_rows == 600 and rows.schema.field("vector").type.value_type == pa.float32()
+    expected = load_encoder(whole.embed.model, device="cpu", precision="fp32").encode_corpus([texts[i] for i in rows["id"].to_pylist()])
+    np.testing.assert_allclose(np.array(rows["vector"].to_pylist()), expected.dense, atol=1e-6)
+    halves = {(row["query_id"], row["passage_id"]): row["retrieval_score"] for row in read_rankings(config)}
+    wholes = {(row["query_id"], row["passage_id"]): row["score"] for row in read_rankings(whole)}
+    assert len(halves.keys() & wholes.keys()) > 0.95 * len(halves) == 0.95 * len(wholes)
+    assert all(wholes[pair] == pytest.approx(halves[pair], abs=2e-3) for pair in halves.keys() & wholes.keys())
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf_flat"])
