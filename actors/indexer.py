@@ -66,7 +66,7 @@ class Indexer:
             details["language"] = self._language
         record = CommitRecord(unit, attempt, files, counts, self._place.run, started, 0.0, details)
         winner = commit(store, self._place.folder, record)
-        return Parcel({"unit": unit, "counts": winner.counts, "ours": winner.attempt == attempt}).pack()
+        return Parcel({"unit": unit, "counts": winner.counts, "ours": self._place.tally(winner, attempt)}).pack()
 
     def _write(self, folder: Path, template: bytes, pieces: list[Piece]) -> int:
         asides: list[_Aside] = [_TokenFile(folder / TOKENS), _SparseFiles(folder)]

@@ -6,7 +6,7 @@ counts, and the rejects already stored under a name that the unit's commit recor
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -18,18 +18,33 @@ from actors.corpus.reading import read_units
 from actors.corpus.rejects import encode_rejects
 from actors.corpus.schema import Passages, Reject, document_ids
 from actors.parcels import Parcel
-from actors.storage.commits import put_data
+from actors.storage.commits import CommitRecord, put_data
 from actors.storage.objects import Store, new_attempt
 from configs.schema import InputConfig, S3Config
+
+Count = Callable[[str, float], None]
+"""Takes the name of a count and what to add to it."""
+
+
+def no_count(name: str, amount: float) -> None:
+    """The counter of whoever wants none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """Where a stage's results go: the store, the stage's folder in it, and the run that does the work."""
+    """Where a stage's results go: the store, the stage's folder in it, and the run that does the work. `count` is told what was done."""
 
     store: Store
     folder: str
     run: str
+    count: Count = no_count
+
+    def tally(self, winner: CommitRecord, attempt: str) -> bool:
+        """Whether the commit that counts is this attempt's; only then its work is counted, so no unit is counted twice."""
+        ours = winner.attempt == attempt
+        for name, amount in winner.counts.items() if ours else ():
+            self.count(name, amount)
+        return ours
 
 
 class Reader:

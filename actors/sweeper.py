@@ -46,7 +46,7 @@ class Sweeper:
             local.unlink(missing_ok=True)
         counts = {"rows": rows, "search_seconds": time.time() - started}
         record = commit(store, self._place.folder, CommitRecord(unit, attempt, {"data": file}, counts, self._place.run, started, 0.0))
-        return Parcel({"unit": unit, "counts": record.counts, "ours": record.attempt == attempt}).pack()
+        return Parcel({"unit": unit, "counts": record.counts, "ours": self._place.tally(record, attempt)}).pack()
 
     def _write(self, searcher: Searcher, local: Path) -> int:
         writer, rows = None, 0

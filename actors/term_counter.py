@@ -44,7 +44,7 @@ class TermCounter:
         counts: dict[str, float] = {"rows": statistics.passages, "terms": len(statistics.terms)}
         record = CommitRecord(unit, attempt, {"statistics": file}, counts, self._place.run, started, 0.0)
         winner = commit(store, self._place.folder, record)
-        return Parcel({"unit": unit, "counts": winner.counts, "ours": winner.attempt == attempt}).pack()
+        return Parcel({"unit": unit, "counts": winner.counts, "ours": self._place.tally(winner, attempt)}).pack()
 
     def _parts(self) -> Iterator[CollectionStatistics]:
         for entry in self._manifest.segments:

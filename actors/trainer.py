@@ -32,7 +32,7 @@ class Trainer:
         record = commit(
             self._place.store, self._place.folder, CommitRecord(unit, attempt, {"template": file}, counts, self._place.run, started, 0.0)
         )
-        return Parcel({"unit": unit, "counts": record.counts, "ours": record.attempt == attempt}).pack()
+        return Parcel({"unit": unit, "counts": record.counts, "ours": self._place.tally(record, attempt)}).pack()
 
     def _sample(self, pieces: list[Piece]) -> np.ndarray:
         if not self._plan.trained:

@@ -4,7 +4,6 @@ In: a parcel with the table to keep. Out: a parcel without tables whose header i
 """
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,19 @@ from actors.parcels import Parcel
 from actors.reader import Workplace
 from actors.storage.commits import CommitRecord, DataFile, commit, upload_data
 
-Count = Callable[[str, float], None]
 _PLAIN = {"vector.list.element", "token_vectors", "sparse_weights.list.element"}  # noise to a compressor: stored as they are
-
-
-def no_count(name: str, amount: float) -> None:
-    """The counter of whoever wants none."""
 
 
 class Writer:
     """Writes one table of every parcel into its stage's folder and commits the unit. Safe to repeat: attempts have own names."""
 
-    def __init__(self, place: Workplace, table: str, hash_ids: bool = False, count: Count = no_count) -> None:
-        self._place, self._table, self._hash_ids, self._count = place, table, hash_ids, count
+    def __init__(self, place: Workplace, table: str, hash_ids: bool = False) -> None:
+        self._place, self._table, self._hash_ids = place, table, hash_ids
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
         parcel = Parcel.unpack(batch)
         record, ours = self.commit(parcel)
-        for name, amount in record.counts.items() if ours else ():
-            self._count(name, amount)
         return Parcel({"unit": record.unit, "counts": record.counts, "ours": ours}).pack()
 
     def commit(self, parcel: Parcel) -> tuple[CommitRecord, bool]:
@@ -52,7 +44,7 @@ class Writer:
         details: dict[str, Any] = {name: header[name] for name in ("reasons", "sources") if name in header}
         record = CommitRecord(header["unit"], header["attempt"], files, counts, self._place.run, header["started"], 0.0, details)
         winner = commit(self._place.store, self._place.folder, record)
-        return winner, winner.attempt == record.attempt
+        return winner, self._place.tally(winner, record.attempt)
 
     def _store(self, name: str, table: pa.Table) -> DataFile:
         local = Path(self._place.store.scratch(), name)

@@ -20,7 +20,7 @@ from configs.schema import CorpusConfig, InputConfig, PoolConfig
 from pipelines.cluster import resolve_precision
 from pipelines.estimates import token_vector_bytes
 from pipelines.job import Job
-from pipelines.metrics import StageCounters
+from pipelines.metrics import counted
 from pipelines.operators import Operator
 from pipelines.planning import plan_input, read_items
 from pipelines.status import save_plan
@@ -139,7 +139,7 @@ def embedding_operator(job: Job, spec: EncoderSpec, pool: PoolConfig, place: Wor
 
 def writing_operator(place: Workplace, table: str, stage: str, hash_ids: bool = False) -> Operator:
     """Stores and commits; counts into Ray's metrics."""
-    arguments = {"place": place, "table": table, "hash_ids": hash_ids, "count": StageCounters(stage)}
+    arguments = {"place": counted(place, stage), "table": table, "hash_ids": hash_ids}
     return Operator(Writer, arguments, cpus=0.3, tasks=2)
 
 

@@ -26,6 +26,7 @@ from actors.trainer import Trainer
 from configs.errors import UserError
 from pipelines.embed import Embedding, check_rejects, finish
 from pipelines.job import Job
+from pipelines.metrics import counted
 from pipelines.operators import Operator
 from pipelines.stream import Item, Stage
 
@@ -105,7 +106,7 @@ def train_template(job: Job, embedding: Embedding, plan: IndexPlan, pieces: list
     config, place = job.config.index, job.place("quantizers")
     sample = [[piece.plain() for piece in pieces], config.train_rows, config.seed, embedding.fingerprint] if plan.trained else []
     unit = fingerprint([_build_facts(plan), sample])
-    arguments = {"place": place, "plan": plan, "train_rows": config.train_rows, "seed": config.seed}
+    arguments = {"place": counted(place, "train"), "plan": plan, "train_rows": config.train_rows, "seed": config.seed}
     operator = Operator(Trainer, arguments, cpus=1.0, tasks=1)
     header = {"units": [unit], "pieces": [piece.plain() for piece in pieces] if plan.trained else []}
     finish(job, Stage("train", [operator], place), [Item((unit,), Parcel(header))])
@@ -126,7 +127,7 @@ def build_segments(
     """Build the segments that are not committed yet. Returns all of them, in order."""
     config, place = job.config.index, job.place("segments")
     names = segment_names(job, plan, template, segments)
-    arguments = {"place": place, "plan": plan, "config": config, "dtype": job.config.embed.store_dtype}
+    arguments = {"place": counted(place, "index"), "plan": plan, "config": config, "dtype": job.config.embed.store_dtype}
     arguments |= {"normalized": embedding.facts["normalize"], "language": job.config.search.language}
     operator = Operator(Indexer, arguments, cpus=1.0, tasks=config.builders)
     plans = [[piece.plain() for piece in pieces] for pieces in segments]

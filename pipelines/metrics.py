@@ -1,10 +1,13 @@
 """Counts in, Ray metrics out: `ray_raytrieve_<name>` counters with the stage as a tag, on every node's metrics port."""
 
+from dataclasses import replace
 from typing import Any
+
+from actors.reader import Workplace
 
 
 class StageCounters:
-    """A counter function for a stage's writers. Crosses processes by its name; Ray's objects are made where they count."""
+    """The counter function of a stage. Crosses processes by its name; Ray's objects are made where they count."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -22,3 +25,8 @@ class StageCounters:
 
             self._counters[name] = Counter(f"raytrieve_{name}", description=f"Raytrieve: {name} of committed units", tag_keys=("stage",))
         self._counters[name].inc(amount, tags={"stage": self._stage})
+
+
+def counted(place: Workplace, stage: str) -> Workplace:
+    """The workplace for those who commit in a stage: what they finish is counted."""
+    return replace(place, count=StageCounters(stage))

@@ -23,6 +23,7 @@ from configs.errors import UserError
 from pipelines.asking import Asking, judged
 from pipelines.embed import check_rejects, embedding_operator, encoder_spec, finish, reading_operator, tokenizing_operator, writing_operator
 from pipelines.job import Job
+from pipelines.metrics import counted
 from pipelines.operators import Operator
 from pipelines.searchers import fits_in_memory, resident_searchers, sweep
 from pipelines.stream import Item, Stage
@@ -69,7 +70,7 @@ def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
 def _stream(asking: Asking, units: Sequence[Any], tail: list[Operator]) -> None:
     job = asking.job
     place, candidates = job.place(f"{job.folder}/rankings"), job.place(f"{job.folder}/candidates")
-    keep = [Operator(CandidateWriter, {"place": candidates, "names": _renamed(asking)}, cpus=0.35, tasks=2)]
+    keep = [Operator(CandidateWriter, {"place": counted(candidates, "candidates"), "names": _renamed(asking)}, cpus=0.35, tasks=2)]
     with ExitStack() as stack:
         head = _finding(asking, stack, place.folder)
         if head:

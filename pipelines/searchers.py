@@ -25,6 +25,7 @@ from configs.schema import SearchConfig
 from pipelines.cluster import Cluster, cores
 from pipelines.embed import finish
 from pipelines.job import Job
+from pipelines.metrics import counted
 from pipelines.operators import Operator
 from pipelines.stream import Item, Stage
 
@@ -73,7 +74,7 @@ def what_is_missing(manifest: Manifest, config: SearchConfig) -> str:
 
 def _count_terms(job: Job, manifest: Manifest) -> DataFile:
     place, unit = job.place(STATISTICS), statistics_unit(manifest)
-    operator = Operator(TermCounter, {"place": place, "manifest": manifest}, cpus=1.0, tasks=1)
+    operator = Operator(TermCounter, {"place": counted(place, "terms"), "manifest": manifest}, cpus=1.0, tasks=1)
     finish(job, Stage("terms", [operator], place), [Item((unit,), Parcel({"units": [unit]}))])
     return read_commits(job.store, place.folder, [unit])[0].files["statistics"]
 
@@ -147,7 +148,7 @@ def sweep(job: Job, manifest: Manifest, queries: Sequence[CommitRecord], names: 
     largest = max(map(resident_bytes, manifest.segments))
     at_once = max(1, int(memory_budget(job.config.search.memory_gb, job.cluster) // max(1, largest)))
     identity = fingerprint([manifest.content, semantic_fields(job.config.search), [[r.unit, r.files["data"].sha256] for r in asked]])
-    arguments = {"place": place, "queries": [r.files["data"] for r in asked], "retrieval": retrieval, "threads": cores()}
+    arguments = {"place": counted(place, "sweep"), "queries": [r.files["data"] for r in asked], "retrieval": retrieval, "threads": cores()}
     operator = Operator(Sweeper, arguments, cpus=1.0, tasks=at_once)
     units = [fingerprint([identity, ordinal]) for ordinal in range(len(manifest.segments))]
     items = []

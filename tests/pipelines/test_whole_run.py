@@ -2,6 +2,9 @@
 
 import json
 import random
+import re
+import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from actors.models import load_encoder, load_reranker
 from actors.storage.manifests import newest_version
@@ -166,6 +170,21 @@ def test_kept_candidates_are_those_that_the_reranker_got(finished, spread):
         mine = [ranked for ranked in rankings if ranked["query_id"] == query]
         assert row["candidate_ids"] == [ranked["passage_id"] for ranked in mine]
         assert row["candidate_scores"] == [ranked["retrieval_score"] for ranked in mine]
+
+
+def test_what_every_stage_committed_is_counted_in_rays_metrics(spread):
+    expected = {"embed": 600, "index": 600, "candidates": 24, "rerank": 24}
+    port, until = ray.nodes()[0]["MetricsExportPort"], time.monotonic() + 30
+    while True:  # Ray's workers report every few seconds
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            shown = answer.read().decode()
+        counted: Counter[str] = Counter()
+        for stage, amount in re.findall(r'^ray_raytrieve_rows_total\{.*stage="([^"]+)".*\} (\S+)$', shown, re.MULTILINE):
+            counted[stage] += float(amount)
+        if all(counted[stage] >= rows for stage, rows in expected.items()) or time.monotonic() > until:
+            break
+        time.sleep(0.5)
+    assert all(counted[stage] >= rows for stage, rows in expected.items())
 
 
 def test_vectors_are_kept_whole_where_fp32_is_asked_and_ranked_as_those_of_fp16(finished, inputs, store):
