@@ -18,6 +18,7 @@ from actors.index.writing import SegmentWriter
 from actors.parcels import Parcel
 from actors.pieces import SPARSE_COLUMNS, Piece, read_piece, sparse_of, vectors_of
 from actors.reader import Workplace
+from actors.receipts import receipt_of_done
 from actors.storage.commits import CommitRecord, DataFile, begin, commit, upload_data
 from actors.storage.objects import new_attempt
 from actors.storage.verified import read_verified
@@ -46,6 +47,8 @@ class Indexer:
         """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started, store = header["units"][0], new_attempt(), time.time(), self._place.store
+        if (done := receipt_of_done(self._place, unit)) is not None:
+            return done
         begin(store, self._place.folder, unit, self._place.run, attempt, "Indexer")
         pieces = [Piece.parse(plain) for plain in header["pieces"]]
         template = read_verified(store, DataFile(**header["template"])).read_bytes()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from actors.index.hits import Hits
 from actors.parcels import Parcel
 from actors.reader import Workplace
+from actors.receipts import receipt_of_done
 from actors.retrieval import Asker, Found, Retrieval
 from actors.searcher import Searcher
 from actors.storage.commits import CommitRecord, DataFile, begin, commit, upload_data
@@ -34,6 +35,8 @@ class Sweeper:
         """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started, store = header["units"][0], new_attempt(), time.time(), self._place.store
+        if (done := receipt_of_done(self._place, unit)) is not None:
+            return done
         begin(store, self._place.folder, unit, self._place.run, attempt, "Sweeper")
         plain = header["segment"]
         entry = SegmentEntry(**{**plain, "files": {name: DataFile(**file) for name, file in plain["files"].items()}})

@@ -12,6 +12,7 @@ from actors.index.lexical import CollectionStatistics
 from actors.opening import RETRIEVER_FILES, linked_folder
 from actors.parcels import Parcel
 from actors.reader import Workplace
+from actors.receipts import receipt_of_done
 from actors.storage.commits import CommitRecord, begin, commit, upload_data
 from actors.storage.fingerprints import fingerprint
 from actors.storage.manifests import Manifest
@@ -35,6 +36,8 @@ class TermCounter:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
         unit, attempt, started, store = Parcel.unpack(batch).header["units"][0], new_attempt(), time.time(), self._place.store
+        if (done := receipt_of_done(self._place, unit)) is not None:
+            return done
         begin(store, self._place.folder, unit, self._place.run, attempt, "TermCounter")
         statistics = CollectionStatistics.merge(self._parts())
         with tempfile.TemporaryDirectory(dir=store.scratch()) as folder:

@@ -10,6 +10,7 @@ from actors.index.training import choose_sample_rows, train_template
 from actors.parcels import Parcel
 from actors.pieces import Piece, read_piece, vectors_of
 from actors.reader import Workplace
+from actors.receipts import receipt_of_done
 from actors.storage.commits import CommitRecord, begin, commit, put_data
 from actors.storage.objects import new_attempt
 
@@ -24,6 +25,8 @@ class Trainer:
         """Work on one parcel; the module says what comes in and what goes out."""
         header = Parcel.unpack(batch).header
         unit, attempt, started = header["units"][0], new_attempt(), time.time()
+        if (done := receipt_of_done(self._place, unit)) is not None:
+            return done
         begin(self._place.store, self._place.folder, unit, self._place.run, attempt, "Trainer")
         sample = self._sample([Piece.parse(plain) for plain in header["pieces"]])
         template = train_template(self._plan, sample, self._seed)
