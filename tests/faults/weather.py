@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from actors.storage.objects import Store
 from configs.schema import Config
@@ -53,15 +53,20 @@ class Job:
 
     def __init__(self, s3: S3Server, proxy: Proxy, inputs: Path, folder: Path, name: str) -> None:
         """In `folder`, and in S3 below a prefix `name`: by it and the proxy's seed chance strikes the same requests again."""
-        self.proxy = proxy
-        places = upload(s3, inputs, name), f"s3://store/{name}"
+        self.proxy, self._folder = proxy, folder
+        self._places = upload(s3, inputs, name), f"s3://store/{name}"
         self.corpus = f"{name}/corpus.parquet"
-        self.settings = tiny_settings(*places, **SECTIONS, reindex={"lease_s": 5})
-        self.config: Config = tiny_config(*places, **SECTIONS)
-        self._path = write_config(folder / "job.yaml", self.settings)
-        self._unasked = write_config(folder / "unasked.yaml", {**self.settings, "queries": None, "rerank": None})
         self._calm = s3.environment
         self.through_proxy = {**s3.environment, "AWS_ENDPOINT_URL": proxy.endpoint}
+        self.configure()
+
+    def configure(self, **sections: Any) -> None:
+        """Write the config, with sections in place of the fault tests' own."""
+        sections = {**SECTIONS, **sections}
+        self.settings = tiny_settings(*self._places, **sections, reindex={"lease_s": 5})
+        self.config: Config = tiny_config(*self._places, **sections)
+        self._path = write_config(self._folder / "job.yaml", self.settings)
+        self._unasked = write_config(self._folder / "unasked.yaml", {**self.settings, "queries": None, "rerank": None})
 
     def start(self, what: str = "run") -> subprocess.Popen:
         """`raytrieve run`, or a re-index, which judges no rankings here."""
