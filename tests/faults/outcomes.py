@@ -160,7 +160,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: 
 
 def kill_driver(process: subprocess.Popen, ready: Callable[[], object]) -> None:
     """kill -9, as soon as `ready`. Returns when its workers, which notice within 0.05 s, are gone too."""
-    wait_for(lambda: bool(ready()), process)
+    wait_for(lambda: bool(ready()), process, seconds=400)  # what comes before the moment may be most of a job
     process.kill()
     process.wait()
     time.sleep(1.0)

@@ -41,10 +41,15 @@ class Reindex:
         return outcome(self.config, self.change.ids)
 
 
-def changed_job(finished: Path, inputs: Path, folder: Path, edits: int = 60, **sections: Any) -> Reindex:
-    """In `folder`: a copy of the store `finished` that was built of `inputs`, the corpus as it is now, and the config."""
+def changed_job(finished: Path, inputs: Path, folder: Path, edits: int = 60, judged: bool = False, **sections: Any) -> Reindex:
+    """In `folder`: a copy of the store `finished` that was built of `inputs`, the corpus as it is now, and the config.
+
+    `judged`: with the queries and the judgements, so that the gate has something to measure.
+    """
     store, change = Path(shutil.copytree(finished, folder / "store")), Change.of(inputs, edits)
     pq.write_table(pa.Table.from_pylist(change.rows), folder / "corpus.parquet", row_group_size=100)
-    settings = {**tiny_settings(folder, store, **{**SECTIONS, **sections}), "queries": None, "rerank": None}
+    settings = {**tiny_settings(folder, store, **{**SECTIONS, **sections}), "rerank": None}
+    asked = {**settings["queries"], "path": f"{inputs}/queries.jsonl", "qrels": f"{inputs}/qrels.tsv"}
+    settings["queries"] = asked if judged else None
     path = write_config(folder / "job.yaml", settings)
     return Reindex(path, build_config(settings, "test"), change, tokens_embedded(LocalStore(store)))
