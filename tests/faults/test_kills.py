@@ -6,8 +6,6 @@ and nodes in each. The seed and the moments are part of the test's name, so that
 
 import json
 import random
-import signal
-import time
 
 import pytest
 
@@ -18,9 +16,10 @@ from tests.faults.outcomes import (
     SECTIONS,
     SEED,
     UNITS,
-    all_attempts,
+    check_none_done_again,
     check_rankings,
     committed,
+    kill_driver,
     kill_workers,
     outcome,
     start,
@@ -54,7 +53,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_a_killed_driver_goes_on_where_it_was(kills, inputs, reference, tally, tmp_path):
     store = tmp_path / "store"
     path = write_config(tmp_path / "job.yaml", tiny_settings(inputs, store, **SECTIONS))
-    killed_at: list[tuple[float, set[str]]] = []
     for stage, count in kills:
         folder, before = FOLDERS[stage], BEFORE.get(stage)
         process = start(path)
@@ -63,12 +61,7 @@ def test_a_killed_driver_goes_on_where_it_was(kills, inputs, reference, tally, t
             begun = before is None or len(committed(store, before)) >= UNITS[before]
             return store.exists() and begun and len(committed(store, folder)) >= count
 
-        wait_for(reached, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        time.sleep(1.0)  # workers notice within 0.05 s that their driver is gone
-        done = {unit for kind in ("vectors", "segments", "quantizers", "rankings") for unit in committed(store, kind)}
-        killed_at.append((time.time(), done))
+        kill_driver(process, reached)
     finished = raytrieve("run", str(path))
     assert finished.returncode == 0, finished.stderr
     config = tiny_config(inputs, store, **SECTIONS)
@@ -76,13 +69,11 @@ def test_a_killed_driver_goes_on_where_it_was(kills, inputs, reference, tally, t
     name = "+".join(f"{stage}-{count}" for stage, count in kills)
     tally(
         f"kill -9 of the driver: {name}",
-        len(killed_at),
+        len(kills),
         outcome(config),
         sum(IN_HAND[stage] for stage, count in kills if count < UNITS[FOLDERS[stage]]),
     )
-    for when, done in killed_at:
-        again = [unit for unit, _, started in all_attempts(store) if unit in done and started > when]
-        assert not again, f"units committed before the kill were computed again: {again}"
+    check_none_done_again(config)
     assert {kind: len(committed(store, kind)) for kind in UNITS} == UNITS
 
 
@@ -95,6 +86,7 @@ def test_a_killed_actor_is_replaced_and_at_most_its_units_are_redone(stage, inpu
     config = tiny_config(inputs, store, **SECTIONS)
     check_rankings(config, reference)
     tally(f"kill -9 of the {worker} in the stage {stage}", victims, outcome(config), victims)
+    check_none_done_again(config)
 
 
 @pytest.mark.chaos

@@ -1,11 +1,9 @@
 """kill -9 of a re-index's driver, of its embedding actors and of their node: nothing lost or doubled, each new text embedded once."""
 
-import time
-
 import pytest
 
 from tests.faults.nodes import ON_THE_SECOND, two_nodes
-from tests.faults.outcomes import IN_HAND, SECTIONS, kill_workers, wait_for
+from tests.faults.outcomes import IN_HAND, SECTIONS, check_none_done_again, kill_driver, kill_workers, wait_for
 from tests.jobs import raytrieve
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
@@ -18,13 +16,11 @@ WORKERS = {"reads": ("_scan", None), "embeds": ("Embedder", "vectors"), "indexes
 def test_a_killed_reindex_goes_on_where_it_was_and_embeds_each_new_text_once(folder, changed, tally):
     job = changed(edits=440)
     before, process = job.committed(folder), job.start()
-    wait_for(lambda: job.committed(folder) > before, process)
-    process.kill()
-    process.wait()
-    time.sleep(1.0)
+    kill_driver(process, lambda: job.committed(folder) > before)
     done = raytrieve("reindex", str(job.path))
     assert done.returncode == 0, done.stderr
     tally(f"kill -9 of a re-index after a commit in {folder}", 1, job.outcome(), IN_HAND["reindex" if folder == "vectors" else "index"])
+    check_none_done_again(job.config)
 
 
 @pytest.mark.parametrize("what", WORKERS)
@@ -35,6 +31,7 @@ def test_workers_that_die_in_a_reindex_are_replaced(what, changed, tally):
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     tally(f"kill -9 of what {what} in a re-index", victims, job.outcome(), victims)
+    check_none_done_again(job.config)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["dead", "cut off"])
