@@ -14,13 +14,14 @@ ON_THE_SECOND = {"workers": {"cpus": 3}}
 
 
 @contextmanager
-def two_nodes() -> Iterator[tuple[str, Callable[[bool], int]]]:
-    """The cluster's address, and what kills its second node and puts another in its place.
+def two_nodes(head_cpus: int = 2) -> Iterator[tuple[str, Callable[[bool], int]]]:
+    """The cluster's address, and what kills its second node and puts another in its place. All work is there when the head has no CPUs.
 
     Called with True, it kills every process of the node. With False it kills that of Ray alone, as when a node is cut off: its workers
     go on for as long as they do not notice. Returns how many workers had been at work there.
     """
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": MEMORY, "include_dashboard": False})
+    head = {"num_cpus": head_cpus, "object_store_memory": MEMORY, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
 
     def replace(whole: bool) -> int:
         raylet = second.all_processes["raylet"][0].process.pid
