@@ -68,7 +68,7 @@ def _first_words(path: Path) -> str:
         whole = ast.get_docstring(ast.parse(text)) or ""
     else:
         whole = "\n".join(re.findall(r"^# ?(.*)", text.partition("\n\n")[0], re.MULTILINE))
-    return re.split(r"(?<=[.!])\s|\n\n", whole, maxsplit=1)[0].replace("\n", " ")
+    return re.split(r"(?<=[.!])\s|:?\n\n|:\n", whole, maxsplit=1)[0].replace("\n", " ")
 
 
 def written(readme: str) -> str:
