@@ -127,5 +127,5 @@ class RerankConfig(Section):
     """Sigmoid of the scores, 0 to 1. The order stays the same, so the model's own scores are kept unless asked."""
     batch_tokens: int = execution(0, ge=0)
     """As embed.batch_tokens."""
-    workers: PoolConfig = PoolConfig()
-    """Actors that hold the reranker."""
+    workers: PoolConfig = PoolConfig(gpus=0.5)
+    """Actors that hold the reranker. Half a GPU, so that one GPU also holds the queries' encoder and a searcher, which work meanwhile."""

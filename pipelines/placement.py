@@ -8,8 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import ray
+
+from configs.errors import UserError
 from configs.schema import Config, EncoderConfig, PoolConfig, RerankConfig
 from pipelines.cluster import Cluster, on_gpu
+from pipelines.job import Job
 from pipelines.preflight import naming
 from pipelines.searchers import SEARCHER_CPUS, searcher_gpus
 
@@ -92,3 +96,12 @@ def misfits(config: Config, cluster: Cluster, nodes: Sequence[Mapping[str, Any]]
                 room = (f"room for {placed} of them" if placed else "no room") + (f" beside {others}" if others else "")
                 found.append(f"{demand.path} asks for {demand} and finds {room}, but {there}: {demand.remedy}, or {more}")
     return found
+
+
+def require_room(job: Job) -> None:
+    """Raise UserError where a private cluster can never run the whole job; tell it of one that may still get nodes."""
+    faults = misfits(job.config, job.cluster, ray.nodes())
+    if faults and job.cluster.private:
+        raise UserError(". ".join(faults) + ".")
+    for fault in faults:
+        job.display.say(f"{fault}. Where no node comes, the run ends after ray.no_progress_s ({job.config.ray.no_progress_s:g} s).")

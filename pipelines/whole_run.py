@@ -16,6 +16,7 @@ from pipelines.embed import Embedding, describe_embedding, plan_corpus
 from pipelines.evaluate import check_judgements, evaluate_run, read_results
 from pipelines.index import build_index
 from pipelines.job import Job, open_job
+from pipelines.placement import require_room
 from pipelines.progress import Display
 from pipelines.rank import rerank, search
 from pipelines.reindex import follow
@@ -26,6 +27,7 @@ from pipelines.whole_corpus import embed_corpus
 def whole_run(config: Config, display: Display | None = None) -> Report:
     """Run the whole job and return its report, which is also stored beside the outputs."""
     with open_job(config, display) as job:
+        require_room(job)
         manifest, embedding, records = _indexed(job)
         if config.queries is None:
             return make_report(job, manifest, records, None, None)

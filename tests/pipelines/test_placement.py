@@ -8,6 +8,7 @@ from configs.errors import UserError
 from configs.load import load_config
 from pipelines.cluster import Cluster
 from pipelines.placement import misfits
+from tests.jobs import make_corpus, raytrieve, tiny_settings, write_config
 
 
 def misfits_on(name: str, *nodes: dict[str, float], **values: Any) -> list[str]:
@@ -18,9 +19,13 @@ def misfits_on(name: str, *nodes: dict[str, float], **values: Any) -> list[str]:
     return misfits(config, cluster, [{"Alive": True, "Resources": node} for node in nodes])
 
 
-@pytest.mark.parametrize("name", ["bge", "layerwise", "m3-hybrid"])
-def test_one_node_of_one_gpu_has_room_for_the_shipped_configs_of_a_cluster(name):
+@pytest.mark.parametrize("name", ["bge", "layerwise", "m3-hybrid", "quickstart", "chinese"])
+def test_one_node_of_one_gpu_has_room_for_the_shipped_configs(name):
     assert misfits_on(name, {"CPU": 8, "GPU": 1, "memory": 1e10}) == []
+
+
+def test_one_gpu_holds_a_searcher_the_encoder_of_queries_and_a_reranker_as_they_are_by_default():
+    assert misfits_on("chinese", {"CPU": 8, "GPU": 1, "memory": 1e10}, **{"search.searcher_gpus": 0.25}) == []
 
 
 def test_shares_of_two_gpus_that_sum_up_to_enough_but_lie_apart_are_no_room():
@@ -47,3 +52,14 @@ def test_gpus_that_a_config_asks_for_count_only_where_the_cluster_has_some():
 def test_a_stream_whose_actors_take_every_cpu_is_told_that_nothing_can_read_or_write():
     (told,) = misfits_on("quickstart", {"CPU": 2.0}, **{"embed.workers.cpus": 1, "search.workers.cpus": 0.5, "rerank.workers.cpus": 0.5})
     assert told.startswith("reading and writing asks for 1 x 0.5 CPU and finds no room beside embed.workers (2 x 1 CPU)")
+
+
+@pytest.mark.cluster
+def test_a_run_that_its_private_cluster_can_never_hold_ends_at_once_with_the_remedy(tmp_path):
+    make_corpus(tmp_path, passages=20, queries=2)
+    pool = {"min_size": 5, "max_size": 5}
+    made = tiny_settings(tmp_path, tmp_path / "store", embed={"workers": pool}, ray={"local_cpus": 4})
+    done = raytrieve("run", str(write_config(tmp_path / "job.yaml", made)))
+    assert done.returncode == 2 and not list(tmp_path.glob("store/vectors/*"))
+    assert "embed.workers asks for 5 x 1 CPU and finds room for 4 of them beside reading and writing (1 x 0.5 CPU)" in done.stderr
+    assert "lower embed.workers.min_size or embed.workers.cpus, or raise ray.local_cpus or join a larger cluster." in done.stderr
