@@ -30,8 +30,8 @@ from benchmarks.timing import OURS, Contestant, Timing, measure, spread
 from configs.load import build_config
 from configs.schema import Config, RayConfig
 from pipelines.cluster import connected
-from pipelines.embed import embed
 from pipelines.job import open_job
+from pipelines.whole_corpus import embed_corpus
 
 _PEER = "sentence-transformers"
 _UNITS = 5
@@ -114,7 +114,7 @@ class _Stage:
     def __call__(self) -> np.ndarray:
         config = self._config()
         with open_job(config) as job:
-            _, records = embed(job)
+            _, records = embed_corpus(job)
             self.runs.append(_Run(records))
             tables = [pq.read_table(pa.BufferReader(job.store.get(record.files["data"].key)), columns=["vector"]) for record in records]
         return np.concatenate([vectors_of(table) for table in tables])

@@ -18,6 +18,7 @@ from actors.term_counter import STATISTICS, statistics_unit
 from configs.errors import UserError
 from configs.schema import Config
 
+_AT_ONCE = 500  # deletions between two looks at who reads what
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -30,18 +31,29 @@ def parse_duration(text: str) -> float:
 
 
 def collect(config: Config, keep: int, grace_s: float, delete: bool) -> list[ObjectInfo]:
-    """Find garbage older than the grace period and, when told, delete it. Commit records go before the files they name."""
-    store = open_store(config.store, config.s3)
+    """Find garbage older than the grace period and, when told, delete it. Commit records go before the files they name.
+
+    A reader that comes meanwhile and pins an old version keeps what is not deleted yet, and a part of a version answers nobody: that
+    reader looks for all of its files first. One that looked within the same few hundred deletions fails, with a sentence.
+    """
+    store, gone = open_store(config.store, config.s3), list[ObjectInfo]()
     while True:
         now = _store_time(store)
         pinned, limit = pinned_versions(store, now), now - grace_s
-        found = [item for item in _garbage(store, keep, pinned, limit) if item.modified < limit]
-        if pinned_versions(store, now) <= pinned:  # looking through a large store takes its time, and readers come
-            break
-    if delete:
-        for item in sorted(found, key=lambda item: "/commits/" not in item.key):
-            store.delete(item.key)
-    return found
+        found = sorted(
+            (item for item in _garbage(store, keep, pinned, limit) if item.modified < limit), key=lambda item: "/commits/" not in item.key
+        )
+        if not delete:
+            return found
+        for at in range(0, len(found), _AT_ONCE):
+            if not pinned_versions(store, now) <= pinned:
+                break
+            some = found[at : at + _AT_ONCE]
+            for item in some:
+                store.delete(item.key)
+            gone += some
+        else:
+            return gone
 
 
 def _store_time(store: Store) -> float:

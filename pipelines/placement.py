@@ -1,6 +1,7 @@
 """A config and a cluster's nodes in, what has no room on them out: actors of one stream stand beside each other until it ends.
 
-Counted is the least that a stream keeps, `min_size` of every pool: Ray Data adds the rest only where there is room.
+Counted is the least that a stream keeps, `min_size` of every pool and one searcher: the rest is added only where there is room, or
+where there are segments for it.
 """
 
 import math
@@ -63,7 +64,7 @@ def demands(config: Config, cluster: Cluster) -> Iterator[list[Demand]]:
     yield [Demand("index.builders", "give a node a CPU", 1, 1.0)]  # as tasks, which wait for each other where there is room for one
     if config.queries:
         search, gpus = config.search, searcher_gpus(config.search, cluster)
-        stream = [task, Demand("search.searchers", "lower search.searchers", search.searchers, SEARCHER_CPUS, gpus)]
+        stream = [task, Demand("a searcher", "lower search.searcher_gpus", 1, SEARCHER_CPUS, gpus)]
         if search.retrievers != ("bm25",):
             stream.append(_pool("search.workers", config.embed, search.workers, cluster))
         for number, reranker in enumerate(config.rerankers):
@@ -85,8 +86,6 @@ def misfits(config: Config, cluster: Cluster, nodes: Sequence[Mapping[str, Any]]
     more = "raise ray.local_cpus or join a larger cluster" if cluster.private else "add a node"
     resources = [node["Resources"] for node in nodes if node["Alive"]]
     found = []
-    if config.queries and config.search.memory_gb * (1 << 30) > cluster.memory:
-        found.append(f"search.memory_gb is {config.search.memory_gb:g} GiB, but {there}: lower it, or {more}")
     for stream in demands(config, cluster):
         free = [_Node(r.get("CPU", 0.0), r.get("memory", 0.0), [1.0] * int(r.get("GPU", 0))) for r in resources]
         for demand in sorted(stream, key=lambda each: (each.gpus, each.cpus), reverse=True):

@@ -50,6 +50,8 @@ def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Iterator[
     yield f"The whole corpus would be embedded, since {why}: {rows:,} rows of {len(files):,} files, {_megabytes(files)}."
     done = len(units) - len(left)
     yield f"{done:,} of {len(units):,} units are embedded already; the others hold about {tokens:,.0f} tokens, by the first passages."
+    if left and there - {unit.unit_id for unit in units}:
+        yield "Texts of these that other units have embedded get their vectors from there."
 
 
 def _delta(job: Job, embedding: Embedding, newest: Manifest) -> Iterator[str]:

@@ -131,21 +131,24 @@ def _known_texts(job: Job, embedding: Embedding, hashes: np.ndarray) -> tuple[li
     task, wanted = ray.remote(find_known).options(num_cpus=0.5, max_retries=job.config.ray.retries), ray.put(hashes)
     starts = range(0, len(names), _LOOKED_UP_AT_ONCE)
     parts = [task.remote(job.store, embedding.folder, names[at : at + _LOOKED_UP_AT_ONCE], at, wanted) for at in starts]
-    for part in ray.get(parts):
-        found = np.where(found < 0, part, found)
+    while parts:  # one at a time: of a whole corpus they are as long as it is
+        found = np.where(found < 0, ray.get(parts.pop(0)), found)
     return names, found
 
 
-def commit_intakes(job: Job, embedding: Embedding, intakes: Sequence[Intake]) -> None:
-    """Embed and recall, and commit. Where nothing is new, no model is loaded."""
+def commit_intakes(job: Job, embedding: Embedding, intakes: Sequence[Intake], stages: tuple[str, str] = ("embed", "recall")) -> None:
+    """Embed and recall, and commit. Where nothing is new, no model is loaded.
+
+    `stages`: what people are shown of those units that have something new, and of those that have not.
+    """
     place = job.place(embedding.folder)
     read, tokenize, embed, write = corpus_operators(job, place)
     recall, rejoin = Operator(Recaller, {"place": place}, cpus=0.35, tasks=2), Operator(Rejoiner, {}, cpus=0.2, tasks=2)
     by_unit = {intake.unit.unit_id: intake for intake in intakes}
     groups = [[by_unit[unit.unit_id] for unit in group] for group in group_for_reading([intake.unit for intake in intakes])]
     for name, needs, operators in (
-        ("embed", True, [read, recall, tokenize, embed, rejoin, write]),
-        ("recall", False, [read, recall, rejoin, write]),
+        (stages[0], True, [read, recall, tokenize, embed, rejoin, write]),
+        (stages[1], False, [read, recall, rejoin, write]),
     ):
         items = [_item(group) for group in groups if any(intake.fresh for intake in group) == needs]
         if items:

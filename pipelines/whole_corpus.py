@@ -4,23 +4,27 @@ Units are embedded as they are. Only where others lie under the same fingerprint
 was killed or an embedding was last in use, are the new ones read twice: for the texts that those others have embedded.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import ray
 
 from actors.catalogue.reconciling import WANTED
 from actors.catalogue.scanning import REPEATED, scan_units
-from actors.corpus.planning import WorkUnit, group_for_reading
+from actors.corpus.planning import WorkUnit
 from actors.reader import Reader
 from actors.storage.commits import CommitRecord, committed_units
 from pipelines.embed import Embedding, describe_embedding, embed, plan_corpus, reading_operator
 from pipelines.job import Job
-from pipelines.reembedding import commit_intakes, plan_intake
+from pipelines.reembedding import Intake, commit_intakes, plan_intake
 from pipelines.replanning import scan_batches
 
-_HELD_ROWS = 8_000_000  # passages that the driver looks up at once: 40 bytes each, and as much again while they are sorted
+_HELD_ROWS = 4_000_000  # passages that the driver looks up at once: 40 bytes each, and some times as much while they are looked up
+_SCANS = 32  # tasks at once, whose results wait in the object store
 
 
 def embed_corpus(job: Job) -> tuple[Embedding, list[CommitRecord]]:
@@ -28,33 +32,48 @@ def embed_corpus(job: Job) -> tuple[Embedding, list[CommitRecord]]:
     embedding, units = describe_embedding(job), plan_corpus(job)
     committed = committed_units(job.store, embedding.folder)
     missing = [unit for unit in units if unit.unit_id not in committed]
-    if committed - {unit.unit_id for unit in units}:
-        for some in _parts(missing):
-            _recall_whole(job, embedding, some)
+    if missing and committed - {unit.unit_id for unit in units}:
+        _recall_whole(job, embedding, missing)
     return embedding, embed(job, embedding, units)
-
-
-def _parts(units: Sequence[WorkUnit]) -> Iterator[list[WorkUnit]]:
-    """As many units at once as the driver shall hold hashes of."""
-    batch, rows = list[WorkUnit](), 0
-    for group in group_for_reading(units):
-        batch += group
-        rows += sum(unit.rows for unit in group)
-        if rows >= _HELD_ROWS:
-            yield batch
-            batch, rows = [], 0
-    if batch:
-        yield batch
 
 
 def _recall_whole(job: Job, embedding: Embedding, units: Sequence[WorkUnit]) -> None:
     """Commit the units that share a text with what is committed: only the rest of them is embedded."""
     job.display.say(f"embed: {len(units):,} units are new, and files have changed: looking for texts of theirs that were embedded before")
+    held, rows = list[np.ndarray](), 0
+    for wanted in _scanned(job, units):
+        held.append(wanted)
+        rows += len(wanted)
+        if rows >= _HELD_ROWS:
+            _take_in(job, embedding, units, held)
+            rows = 0
+    _take_in(job, embedding, units, held)
+
+
+def _scanned(job: Job, units: Sequence[WorkUnit]) -> Iterator[np.ndarray]:
+    """WANTED rows of all units, in their order, a batch of units at a time."""
     reader = reading_operator(job.config.corpus, job, "corpus", job.place("")).build()
     task = ray.remote(_scan).options(num_cpus=0.5, max_retries=job.config.ray.retries)
-    wanted = np.concatenate(ray.get([task.remote(reader, some, first) for first, some in scan_batches(units, 0)]))
-    intakes = plan_intake(job, embedding, units, wanted)
-    commit_intakes(job, embedding, [replace(intake, whole=True) for intake in intakes if intake.recall])
+    batches, waiting = iter(scan_batches(units, 0)), deque[Any]()
+    while True:
+        waiting.extend(task.remote(reader, some, first) for first, some in islice(batches, _SCANS - len(waiting)))
+        if not waiting:
+            return
+        yield ray.get(waiting.popleft())
+
+
+def _take_in(job: Job, embedding: Embedding, units: Sequence[WorkUnit], held: list[np.ndarray]) -> None:
+    """Recall for the passages held, which are let go before anything is embedded."""
+    wanted = np.concatenate([np.zeros(0, WANTED), *held])
+    held.clear()
+    intakes = [_as_a_whole(intake) for intake in plan_intake(job, embedding, units, wanted) if intake.recall]
+    del wanted
+    commit_intakes(job, embedding, intakes, ("embed what changed", "recall"))
+
+
+def _as_a_whole(intake: Intake) -> Intake:
+    """Its rows need not be told: they are all of the unit. That some are new is all there is to know of those."""
+    return replace(intake, whole=True, rows=[], fresh=intake.fresh[:1])
 
 
 def _scan(reader: Reader, units: Sequence[WorkUnit], first: int) -> np.ndarray:

@@ -32,6 +32,7 @@ def whole_run(config: Config, display: Display | None = None) -> Report:
         if config.queries is None:
             return make_report(job, manifest, records, None, None)
         with pinned(job.store, manifest.version):
+            require_files(job.store, manifest)
             asking = prepare(job, manifest, embedding)
             check_judgements(job, manifest)
             rankings = rerank(asking, only_from_candidates=False)

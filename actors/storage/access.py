@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from aiohttp import ClientPayloadError
 from botocore.exceptions import (
     BotoCoreError,
     ChecksumError,
@@ -24,6 +25,7 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from urllib3.exceptions import IncompleteRead
 
 from configs.errors import UserError
 
@@ -31,7 +33,9 @@ T = TypeVar("T")
 _CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
 _CONNECTION = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _LOST = (HTTPClientError, BotoConnectionError, ConnectionError, TimeoutError)
-_GARBLED = (IncompleteReadError, ChecksumError, FlexibleChecksumError)
+_GARBLED = (IncompleteReadError, IncompleteRead, ChecksumError, FlexibleChecksumError, ClientPayloadError)
+"""Bodies that broke off, by s3fs' client and by botocore's."""
+
 _SERVICES = (MetadataRetrievalError, CredentialRetrievalError)
 _BAD_TOKEN = ("403", "AccessDenied", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 _ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
@@ -65,7 +69,7 @@ def retried(operation: Callable[[], T], seconds: float) -> T:
     while True:
         try:
             return operation()
-        except (ClientError, BotoCoreError, OSError) as error:
+        except (ClientError, BotoCoreError, OSError, *_GARBLED) as error:
             if not is_transient(error) or time.monotonic() + pause > end:
                 raise
         time.sleep(random.uniform(0, pause))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from configs.errors import UserError
 
 logger = logging.getLogger(__name__)
+_PATIENCE_S = 5.0  # for a beat that is under way: one that waits out an outage shall not hold up the end
 
 
 @contextmanager
@@ -32,4 +33,4 @@ def heartbeat(seconds: float, beat: Callable[[], bool], on_failure: str) -> Iter
         yield
     finally:
         done.set()
-        thread.join()
+        thread.join(_PATIENCE_S)

@@ -5,7 +5,7 @@ so no machine's own clock counts. A reader that was killed leaves a pin that end
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,12 +32,21 @@ def pinned(store: Store, version: int) -> Iterator[None]:
         store.put(key, b"")
         return True
 
-    write()
+    if not _may(write, version):
+        yield
+        return
+    with heartbeat(PIN_S / _BEATS, write, f"The pin on version {version} could not be renewed, so gc may come to delete its files"):
+        yield
+    _release(store, key)  # not after an error, which may be that the store is away: the pin ends by itself
+
+
+def _may(write: Callable[[], bool], version: int) -> bool:
+    """Whether a pin can be written. A reader who has no right to, or whose store is mounted read-only, reads all the same."""
     try:
-        with heartbeat(PIN_S / _BEATS, write, f"The pin on version {version} could not be renewed, so gc may come to delete its files"):
-            yield
-    finally:
-        _release(store, key)
+        return write()
+    except (UserError, OSError) as error:
+        logger.warning("Version %d is read without a pin, so a gc at the same time may delete its files: %s", version, error)
+        return False
 
 
 def _release(store: Store, key: str) -> None:

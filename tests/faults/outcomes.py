@@ -155,7 +155,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, seconds: 
     while not condition():
         if (process.poll() is not None and not condition()) or time.monotonic() > last:
             raise AssertionError(f"it did not come to that: {end(process)}")
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 def kill_driver(process: subprocess.Popen, ready: Callable[[], object]) -> None:

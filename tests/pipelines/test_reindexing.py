@@ -359,7 +359,7 @@ def test_a_store_on_s3_is_followed_rolled_back_swept_and_verified_as_one_on_disk
 
 
 def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manifest(inputs, corpus, store):
-    config = configured(inputs, store, embed={"max_length": 16})
+    config = configured(inputs, store, embed={"max_length": 16, "store_token_vectors": True})
     with pytest.raises(UserError, match="has no version with this embedding to upsert into"):
         reindex(configured(inputs, store, embed={"max_length": 16}, reindex={"mode": "upsert"}))
     old, done = read_version(LocalStore(store), 1), reindex(config)
@@ -369,15 +369,18 @@ def test_another_embedding_is_built_beside_the_old_and_takes_over_with_its_manif
     assert back.manifest.version == 3 and back.tokens == 0, "the old embedding is still there"
     rows = corpus.rows(1)
     rows[0]["text"] = "a panda that came while the other embedding was in use"
-    corpus.write(1, rows)
-    assert preview(config)[1].startswith("5 of 6 units are embedded already; the others hold about ")
+    corpus.write(1, [*rows[:-1], {**rows[-1], "text": " "}])
+    (corpus.folder / "2.parquet").rename(corpus.folder / "7.parquet")
+    planned = preview(config)
+    assert planned[1].startswith("4 of 6 units are embedded already; the others hold about ")
+    assert planned[2] == "Texts of these that other units have embedded get their vectors from there."
     again = reindex(config)
-    assert again.manifest.version == 4 and again.recalled == 59, "of a file that changed meanwhile, one text is new"
-    assert again.tokens == tokens_of(config, [rows[0]["text"]])
+    assert again.manifest.version == 4 and again.recalled == 58 + 60, "of the files that changed meanwhile, one text is new"
+    assert again.tokens == tokens_of(config, [rows[0]["text"]]) and again.counts["rejected"] == 1
     assert verify(config, 4).faults == () and live(store)["p00060"] == rows[0]["text"]
-    for number in range(3):
+    for number in (0, 1, 7):
         (corpus.folder / f"{number}.parquet").unlink()
-    with pytest.raises(UserError, match="The corpus lacks 180 of the 360 passages of version 4"):
+    with pytest.raises(UserError, match="The corpus lacks 179 of the 359 passages of version 4"):
         reindex(config)
     assert version_numbers(LocalStore(store)) == [1, 2, 3, 4]
 

@@ -8,6 +8,7 @@ import pytest
 
 from actors.corpus.listing import list_files
 from actors.corpus.streams import open_source
+from actors.storage.filesystems import read_file
 from configs.errors import UserError
 from configs.schema import InputConfig, S3Config
 from tests.fault_proxy import Rule, faults
@@ -33,6 +34,18 @@ def test_an_outage_while_a_file_is_read_is_not_noticed(s3, listed):
         assert first + source.read() == BODY
         assert not proxy.rules, "it was read before the outage ended"
         healed.join()
+
+
+@pytest.mark.parametrize("kind", ["truncate", "reset_after"])
+def test_a_body_that_breaks_off_is_asked_for_again(kind, s3, listed):
+    with faults(s3.endpoint) as proxy:
+        there = S3Config(endpoint_url=proxy.endpoint)
+        proxy.rules.append(Rule(kind, "GET", "outages/a.jsonl", count=2))
+        assert read_file(listed.uri, there) == BODY
+        assert proxy.rules[0].hits == 2
+        proxy.rules[:] = [Rule(kind, "GET", "outages/a.jsonl", count=2)]
+        assert open_source(listed, there).read() == BODY
+        assert proxy.rules[0].hits == 2
 
 
 def test_an_outage_past_the_deadline_is_an_error_in_good_time(s3, listed):
