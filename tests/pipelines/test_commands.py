@@ -227,11 +227,11 @@ def test_a_reader_of_a_version_that_was_replaced_long_ago_finishes_while_gc_swee
     old = yaml.safe_load(command("versions", "show", config, 1)[1])
     named = [store / file["key"] for segment in old["segments"] for file in segment["files"].values()]
     killed = store / "pins" / "00000001-0123456789ab"
-    killed.parent.mkdir()
+    killed.parent.mkdir(exist_ok=True)
     killed.write_bytes(b"")
     collect(asked, keep=1, grace_s=3600.0, delete=True)
     assert all(path.exists() for path in named), "the pin of a reader that was killed holds for a while"
-    os.utime(killed, times=(time.time() - PIN_S - 60, time.time() - PIN_S - 60))
+    os.utime(killed, times=(time.time() - PIN_S - WEEK, time.time() - PIN_S - WEEK))
     with ThreadPoolExecutor(1) as pool:
         reading, swept = pool.submit(search_only, asked, 1), 0
         while len(list(store.glob("pins/00000001-*"))) < 2 and not reading.done():
