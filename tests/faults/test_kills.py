@@ -37,14 +37,20 @@ AFTER = [("rank", UNITS["rankings"])]  # while it evaluates and writes its repor
 SAMPLE = random.Random(SEED).choice([moment for moment in MOMENTS if moment[1]])  # one with something to lose
 MORE = [[("embed", 6), ("index", 2), ("rank", 4)]]  # one job killed three times
 # What is killed in CI, and with --all-kills: the stage, the worker that marks a process of it, and the commits to wait for.
-WORKERS = {"embed": ("Embedder", "vectors", 5), "index": ("call_kept", "segments", 1), "rank": ("Reranker", "rankings", 2)}
+WORKERS = {
+    "embed": ("Embedder", "vectors", 5),
+    "rank": ("Reranker", "rankings", 2),
+    "search": ("Searcher", "rankings", 2),
+    "read, tokenise, write": ("call_kept", "vectors", 5),
+    "index": ("call_kept", "segments", 1),
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     everything = metafunc.config.getoption("--all-kills")
     if "stage" in metafunc.fixturenames:
-        actors = [stage for stage in WORKERS if stage != "index"]  # a node with tasks alone is as good as their deaths
-        metafunc.parametrize("stage", (actors if "node" in metafunc.function.__name__ else WORKERS) if everything else ["embed"])
+        models = ["embed", "rank"]  # a node with tasks alone is as good as their deaths
+        metafunc.parametrize("stage", (models if "node" in metafunc.function.__name__ else WORKERS) if everything else ["embed"])
     if "kills" in metafunc.fixturenames:
         plans = [*([moment] for moment in MOMENTS), AFTER, *MORE] if everything else [[SAMPLE]]
         metafunc.parametrize("kills", plans, ids=["+".join(f"{stage}-{count}" for stage, count in plan) for plan in plans])
