@@ -13,7 +13,7 @@ from pipelines.reindex import reindex
 from tests.faults.outcomes import IN_HAND, SECTIONS, all_attempts, committed, outcome
 from tests.jobs import tiny_settings, write_config
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 
 
 class Spoilt:
@@ -58,7 +58,6 @@ def test_a_damaged_file_is_named_and_when_it_is_mended_the_run_goes_on(inputs, l
     assert done and all(tried.count(unit) == 1 for unit in done), "what was committed before the damage was found is computed again"
 
 
-@pytest.mark.chaos
 def test_a_damaged_file_stops_a_reindex_before_it_publishes(changed, tally, tmp_path, capfd):
     job = changed()
     spoilt = Spoilt(tmp_path / "corpus.parquet", 4)
