@@ -30,6 +30,7 @@ from benchmarks.timing import OURS, Contestant, Timing, measure, spread
 from configs.load import build_config
 from configs.schema import Config, RayConfig
 from pipelines.cluster import connected
+from pipelines.embed import describe_embedding
 from pipelines.job import open_job
 from pipelines.whole_corpus import embed_corpus
 
@@ -114,7 +115,7 @@ class _Stage:
     def __call__(self) -> np.ndarray:
         config = self._config()
         with open_job(config) as job:
-            _, records = embed_corpus(job)
+            records = embed_corpus(job, describe_embedding(job))
             self.runs.append(_Run(records))
             tables = [pq.read_table(pa.BufferReader(job.store.get(record.files["data"].key)), columns=["vector"]) for record in records]
         return np.concatenate([vectors_of(table) for table in tables])

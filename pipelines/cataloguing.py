@@ -22,11 +22,6 @@ from pipelines.heritage import damaged_segments
 from pipelines.job import Job
 
 
-def parted_task(job: Job, function: Any, returns: int = 1) -> Any:
-    """A task with so many returns, such as one for each partition."""
-    return ray.remote(function).options(num_returns=returns, num_cpus=0.5, max_retries=job.config.ray.retries)
-
-
 def as_list(returned: Any) -> list[Any]:
     """What a task with one or several returns gives, as a list."""
     return returned if isinstance(returned, list) else [returned]
@@ -34,14 +29,14 @@ def as_list(returned: Any) -> list[Any]:
 
 def hash_version(job: Job, version: Manifest, positions: Mapping[str, int], parts: int) -> list[Any]:
     """References to the ROW rows of a version's live passages, by partition, from the texts in its segments. No file has shadows here."""
-    hash_, place = parted_task(job, _hash_segment, parts), ray.put(dict(positions))
+    hash_, place = job.task(_hash_segment, parts), ray.put(dict(positions))
     deleted = [np.array(version.deletions.get(entry.segment, []), np.int64) for entry in version.segments]
     pieces = damaged_segments(job.store, version)
     hashed = [
         as_list(hash_.remote(job.store, pieces.get(entry.segment, entry), number, deleted[number], place, parts))
         for number, entry in enumerate(version.segments)
     ]
-    join = parted_task(job, _join)
+    join = job.task(_join)
     return [join.remote(*some) for some in zip(*hashed, strict=True)]
 
 
@@ -50,7 +45,7 @@ def write_first_catalogue(job: Job, draft: Manifest) -> None:
     if find_catalogue(job.store, draft) is not None:
         return
     rows = hash_version(job, draft, load_sources(job.store, draft.sources).positions(), partition_count(draft.rows))
-    write = parted_task(job, _write, 2)
+    write = job.task(_write, 2)
     _commit(job, draft, [write.remote(job.store, draft.identity, part, some) for part, some in enumerate(rows)])
 
 
@@ -63,10 +58,10 @@ def write_catalogue(job: Job, changes: Changes, draft: Manifest) -> None:
     # A segment that lost all its rows and is there again was built anew from the same bytes, under the same name.
     anew = changes.deletions().keys() - draft.deletions.keys()
     parts, before = len(changes.rows), {entry.segment for entry in changes.newest.segments} - anew
-    locate = parted_task(job, _locate, parts)
+    locate = job.task(_locate, parts)
     built = [(number, entry) for number, entry in enumerate(draft.segments) if entry.segment not in before]
     located = [as_list(locate.remote(job.store, entry, number, parts)) for number, entry in built]
-    settle = parted_task(job, _settle, 2)
+    settle = job.task(_settle, 2)
     pairs = [
         settle.remote(job.store, draft.identity, part, rows, renumbered, *(found[part] for found in located))
         for part, rows in enumerate(changes.rows)

@@ -4,7 +4,7 @@ Kept are the newest versions, each that was the newest within the grace period, 
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,14 +39,15 @@ def collect(config: Config, keep: int, grace_s: float, delete: bool) -> list[Obj
     store, gone = open_store(config.store, config.s3), list[ObjectInfo]()
     while True:
         now = _store_time(store)
-        pinned, limit = pinned_versions(store, now), now - grace_s
+        limit, kept = now - grace_s, _kept_versions(store, keep, pinned_versions(store, now), now - grace_s)
+        numbers = {manifest.version for manifest in kept}
         found = sorted(
-            (item for item in _garbage(store, keep, pinned, limit) if item.modified < limit), key=lambda item: "/commits/" not in item.key
+            (item for item in _garbage(store, kept, limit) if item.modified < limit), key=lambda item: "/commits/" not in item.key
         )
         if not delete:
             return found
         for at in range(0, len(found), _AT_ONCE):
-            if not pinned_versions(store, now) <= pinned:
+            if not pinned_versions(store, now) <= numbers:
                 break
             some = found[at : at + _AT_ONCE]
             for item in some:
@@ -65,8 +66,7 @@ def _store_time(store: Store) -> float:
     return item.modified
 
 
-def _garbage(store: Store, keep: int, pinned: Collection[int], limit: float) -> Iterator[ObjectInfo]:
-    kept = _kept_versions(store, keep, pinned, limit)
+def _garbage(store: Store, kept: Sequence[Manifest], limit: float) -> Iterator[ObjectInfo]:
     needed = {
         "segments": {entry.segment for manifest in kept for entry in manifest.segments},
         "quantizers": {manifest.index["template"]["key"] for manifest in kept},

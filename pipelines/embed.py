@@ -99,8 +99,9 @@ def embed(job: Job, embedding: Embedding, units: Sequence[WorkUnit]) -> list[Com
 
 
 def _tell_space(job: Job, units: Sequence[WorkUnit], embedding: Embedding) -> None:
-    reader = reading_operator(job.config.corpus, job, "corpus", job.place("")).build()
-    space = token_vector_bytes(units, reader, encoder_spec(job, job.config.embed.workers).tokenizer(), embedding.facts["dimension"])
+    space = token_vector_bytes(
+        units, corpus_reader(job), encoder_spec(job, job.config.embed.workers).tokenizer(), embedding.facts["dimension"]
+    )
     job.display.say(f"embed: the token vectors will take about {space / 1e9:,.2f} GB, and as much again in the index")
 
 
@@ -124,6 +125,11 @@ def reading_operator(spec: InputConfig, job: Job, role: str, place: Workplace, o
         chunker = Chunker(encoder_spec(job, job.config.embed.workers), spec)
         return Operator(Reader, {**arguments, "chunker": chunker}, cpus=0.45, tasks=job.config.embed.tokenizers)
     return Operator(Reader, arguments, cpus=0.25, tasks=2)
+
+
+def corpus_reader(job: Job) -> Reader:
+    """A reader of the corpus that stores nothing: for who only wants to look at passages."""
+    return reading_operator(job.config.corpus, job, "corpus", job.place("")).build()
 
 
 def tokenizing_operator(spec: EncoderSpec, queries: bool, tasks: int) -> Operator:

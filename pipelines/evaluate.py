@@ -98,7 +98,7 @@ def check_judgements(job: Job, manifest: Manifest) -> None:
     """Refuse qrels that name passages (documents, where rankings are rolled up to those) which the index does not hold."""
     qrels, config = load_judgements(job.config), job.config.queries
     if qrels is not None and config is not None:
-        find = ray.remote(_known_in).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+        find = job.task(_known_in)
         source, name = PassageSource(job.store, manifest.segments), judged_ids(job.config)
 
         def known(ids: list[str]) -> set[str]:

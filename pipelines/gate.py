@@ -85,7 +85,7 @@ def _candidates(job: Job, records: Sequence[CommitRecord]) -> dict[str, list[tup
 def _held_by_all(job: Job, qrels: Qrels, versions: Sequence[Manifest]) -> Qrels:
     """The judgements of passages that all versions hold: one that was deleted or added since is no fault and no merit of an index."""
     ids = {passage for grades in qrels.values() for passage in grades}
-    find = ray.remote(_known).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+    find = job.task(_known)
     for version in versions:
         source = PassageSource(job.store, version.segments)
         deleted = [version.deletions.get(entry.segment, []) for entry in version.segments]

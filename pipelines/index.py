@@ -152,10 +152,10 @@ def _find_repeats(job: Job, records: Sequence[CommitRecord]) -> tuple[dict[int, 
     """Rows to drop by unit, and the same as rejects: an id belongs to the first row that has it, in corpus order."""
     numbered = [(i, record.files["ids"]) for i, record in enumerate(records)]
     buckets = 1 + int(sum(r.counts["rows"] for r in records)) // _BUCKET_ROWS
-    read = ray.remote(_read_hashes).options(num_returns=buckets, num_cpus=0.5, max_retries=job.config.ray.retries)
+    read = job.task(_read_hashes, buckets)
     parts = [read.remote(job.store, numbered[i : i + _UNITS], buckets) for i in range(0, len(numbered), _UNITS)]
     by_bucket = [parts] if buckets == 1 else [list(bucket) for bucket in zip(*parts, strict=True)]
-    find = ray.remote(_find_in_bucket).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+    find = job.task(_find_in_bucket)
     found = np.concatenate(ray.get([find.remote(*bucket) for bucket in by_bucket])) if parts else np.zeros((0, 4), np.int64)
     drops: dict[int, list[int]] = defaultdict(list)
     for unit, row, _, _ in found.tolist():

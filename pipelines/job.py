@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import ray
+
 from actors.reader import Workplace
 from actors.storage.fingerprints import fingerprint, semantic_fields
 from actors.storage.objects import Store, open_store, probe
@@ -51,6 +53,10 @@ class Job:
     def gpus(self, section: Any, pool: PoolConfig) -> float:
         """GPUs of one actor of a pool."""
         return pool.gpus if self.device(section) == "cuda" else 0.0
+
+    def task(self, function: Any, returns: int = 1) -> Any:
+        """A function as a Ray task of half a CPU, with so many returns (such as one for each partition)."""
+        return ray.remote(function).options(num_returns=returns, num_cpus=0.5, max_retries=self.config.ray.retries)
 
     def threads(self, section: Any, pool: PoolConfig) -> int:
         """Torch threads of one actor; GPU actors keep torch's default."""

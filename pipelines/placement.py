@@ -64,7 +64,10 @@ def demands(config: Config, cluster: Cluster) -> Iterator[list[Demand]]:
     yield [Demand("index.builders", "give a node a CPU", 1, 1.0)]  # as tasks, which wait for each other where there is room for one
     if config.queries:
         search, gpus = config.search, searcher_gpus(config.search, cluster)
-        stream = [task, Demand("a searcher", "lower search.searcher_gpus", 1, SEARCHER_CPUS, gpus)]
+        stream = [
+            task,
+            Demand("a searcher", "lower search.searcher_gpus" if gpus else "leave half a CPU free of actors", 1, SEARCHER_CPUS, gpus),
+        ]
         if search.retrievers != ("bm25",):
             stream.append(_pool("search.workers", config.embed, search.workers, cluster))
         for number, reranker in enumerate(config.rerankers):

@@ -11,7 +11,7 @@ from actors.storage.objects import open_store
 from configs.schema import Config
 from pipelines.cluster import connected
 from pipelines.delta import arrange, live_pieces, plan_index
-from pipelines.embed import Embedding, describe_embedding, encoder_spec, reading_operator
+from pipelines.embed import Embedding, corpus_reader, describe_embedding, encoder_spec
 from pipelines.estimates import count_tokens_roughly
 from pipelines.events import EventLog
 from pipelines.heritage import read_past
@@ -43,8 +43,7 @@ def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Iterator[
     counted = count_files(files, config.corpus, config.s3, "corpus", config.unit_rows)
     units, there = plan_units(counted, config.unit_rows, mapping_salt(config.corpus)), committed_units(job.store, embedding.folder)
     left = [unit for unit in units if unit.unit_id not in there]
-    reader = reading_operator(config.corpus, job, "corpus", job.place("")).build()
-    tokens = count_tokens_roughly(left, reader, encoder_spec(job, config.embed.workers).tokenizer())
+    tokens = count_tokens_roughly(left, corpus_reader(job), encoder_spec(job, config.embed.workers).tokenizer())
     rows = sum(file.rows for file in counted)
     why = "there is no version yet" if newest is None else f"version {newest.version} has another embedding"
     yield f"The whole corpus would be embedded, since {why}: {rows:,} rows of {len(files):,} files, {_megabytes(files)}."

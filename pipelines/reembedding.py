@@ -21,7 +21,7 @@ from actors.storage.commits import CommitRecord, committed_units, read_commits
 from actors.storage.fingerprints import fingerprint
 from actors.storage.objects import Store
 from pipelines.changes import Changes
-from pipelines.embed import Embedding, corpus_operators, finish, reading_operator
+from pipelines.embed import Embedding, corpus_operators, corpus_reader, finish
 from pipelines.isolation import KILLED
 from pipelines.job import Job
 from pipelines.operators import Operator
@@ -106,10 +106,10 @@ def plan_intake(job: Job, embedding: Embedding, units: Sequence[WorkUnit], wante
 
 def count_tokens(job: Job, embedding: Embedding, intakes: Sequence[Intake]) -> int:
     """Tokens that would be embedded. Reads the files again and writes nothing."""
-    reader = reading_operator(job.config.corpus, job, "corpus", job.place(embedding.folder)).build()
+    reader = corpus_reader(job)
     tokenize = corpus_operators(job, job.place(embedding.folder))[1]
     fresh = {intake.unit.unit_id: intake.fresh for intake in intakes if intake.fresh}
-    task = ray.remote(_count_tokens).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+    task = job.task(_count_tokens)
     groups = group_for_reading([intake.unit for intake in intakes if intake.fresh])
     return sum(ray.get([task.remote(reader, tokenize, group, [fresh[unit.unit_id] for unit in group]) for group in groups]))
 
@@ -128,7 +128,7 @@ def _known_texts(job: Job, embedding: Embedding, hashes: np.ndarray) -> tuple[li
     names, found = sorted(committed_units(job.store, embedding.folder)), np.full(len(hashes), -1, np.int32)
     if not len(hashes):
         return names, found
-    task, wanted = ray.remote(find_known).options(num_cpus=0.5, max_retries=job.config.ray.retries), ray.put(hashes)
+    task, wanted = job.task(find_known), ray.put(hashes)
     starts = range(0, len(names), _LOOKED_UP_AT_ONCE)
     parts = [task.remote(job.store, embedding.folder, names[at : at + _LOOKED_UP_AT_ONCE], at, wanted) for at in starts]
     while parts:  # one at a time: of a whole corpus they are as long as it is

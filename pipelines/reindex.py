@@ -90,7 +90,7 @@ def _whole(job: Job, embedding: Embedding, newest: Manifest | None) -> Outcome:
             f"{job.store.uri} has no version with this embedding to upsert into: index the whole corpus first (--mode snapshot)."
         )
     before = committed_units(job.store, embedding.folder)
-    _, records = embed_corpus(job)
+    records = embed_corpus(job, embedding)
     draft, repeats = draft_index(job, embedding, records)
     if newest is not None:
         check_lost_share(job.config, newest, newest.rows - draft.rows)

@@ -36,7 +36,7 @@ def repeated_queries(job: Job, spec: InputConfig, units: Sequence[WorkUnit]) -> 
 
 
 def _find_repeats(job: Job, spec: InputConfig, units: Sequence[WorkUnit]) -> LeftOut:
-    task = ray.remote(_read_ids).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+    task = job.task(_read_ids)
     groups = group_for_reading(units)
     parts = [task.remote(spec, job.config.s3, groups[i : i + _GROUPS]) for i in range(0, len(groups), _GROUPS)]
     table = pa.concat_tables(ray.get(parts)).unify_dictionaries()

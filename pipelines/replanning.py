@@ -24,9 +24,9 @@ from actors.storage.commits import CommitRecord, DataFile
 from actors.storage.manifests import Manifest
 from actors.storage.verified import DamagedFile
 from configs.errors import UserError
-from pipelines.cataloguing import hash_version, parted_task
+from pipelines.cataloguing import hash_version
 from pipelines.changes import Changes
-from pipelines.embed import reading_operator
+from pipelines.embed import corpus_reader
 from pipelines.heritage import stuck_segments
 from pipelines.job import Job
 from pipelines.planning import count_files
@@ -98,8 +98,8 @@ class _Search:
             self._parts = partition_count(self._newest.rows + sum(file.rows for file in counted))
             self._old = self._partitions()
         units = plan_units(counted, config.unit_rows, mapping_salt(config.corpus))
-        reader = reading_operator(config.corpus, self._job, "corpus", self._job.place("")).build()
-        task = parted_task(self._job, _scan, self._parts + 1)
+        reader = corpus_reader(self._job)
+        task = self._job.task(_scan, self._parts + 1)
         results, positions = [], ray.put(self._listing.positions())
         for first, some in scan_batches(units, len(self._units)):
             results.append(task.remote(reader, some, first, positions, self._parts))
@@ -116,7 +116,7 @@ class _Search:
         config = self._job.config
         cut = config.corpus.chunking is not None
         rules = ray.put(Rules(np.array(moved, np.int32), config.reindex.mode == "upsert", hash_texts(self._named), self._stuck, cut))
-        task = parted_task(self._job, _compare, 2)
+        task = self._job.task(_compare, 2)
         pairs = [task.remote(rules, old, *(scan[part] for scan in self._scans)) for part, old in enumerate(self._old)]
         found = ray.get([pair[1] for pair in pairs])
         unread = {self._listing.files[place][0] for one in found for place in one.unread}
@@ -128,7 +128,7 @@ class _Search:
         """References to the ROW rows of the newest version: from its catalogue, or from its segments' passages."""
         store = self._job.store
         if self._catalogue is not None:
-            load = parted_task(self._job, load_rows)
+            load = self._job.task(load_rows)
             return [load.remote(store, self._catalogue, part, self._parts) for part in range(self._parts)]
         return hash_version(self._job, self._newest, self._known.positions(), self._parts)
 

@@ -18,7 +18,7 @@ from actors.catalogue.scanning import REPEATED, scan_units
 from actors.corpus.planning import WorkUnit
 from actors.reader import Reader
 from actors.storage.commits import CommitRecord, committed_units
-from pipelines.embed import Embedding, describe_embedding, embed, plan_corpus, reading_operator
+from pipelines.embed import Embedding, corpus_reader, embed, plan_corpus
 from pipelines.job import Job
 from pipelines.reembedding import Intake, commit_intakes, plan_intake
 from pipelines.replanning import scan_batches
@@ -27,14 +27,14 @@ _HELD_ROWS = 4_000_000  # passages that the driver looks up at once: 40 bytes ea
 _SCANS = 32  # tasks at once, whose results wait in the object store
 
 
-def embed_corpus(job: Job) -> tuple[Embedding, list[CommitRecord]]:
+def embed_corpus(job: Job, embedding: Embedding) -> list[CommitRecord]:
     """Commit vectors for all units of the corpus. Returns their commit records, in corpus order."""
-    embedding, units = describe_embedding(job), plan_corpus(job)
+    units = plan_corpus(job)
     committed = committed_units(job.store, embedding.folder)
     missing = [unit for unit in units if unit.unit_id not in committed]
     if missing and committed - {unit.unit_id for unit in units}:
         _recall_whole(job, embedding, missing)
-    return embedding, embed(job, embedding, units)
+    return embed(job, embedding, units)
 
 
 def _recall_whole(job: Job, embedding: Embedding, units: Sequence[WorkUnit]) -> None:
@@ -52,8 +52,7 @@ def _recall_whole(job: Job, embedding: Embedding, units: Sequence[WorkUnit]) -> 
 
 def _scanned(job: Job, units: Sequence[WorkUnit]) -> Iterator[np.ndarray]:
     """WANTED rows of all units, in their order, a batch of units at a time."""
-    reader = reading_operator(job.config.corpus, job, "corpus", job.place("")).build()
-    task = ray.remote(_scan).options(num_cpus=0.5, max_retries=job.config.ray.retries)
+    reader, task = corpus_reader(job), job.task(_scan)
     batches, waiting = iter(scan_batches(units, 0)), deque[Any]()
     while True:
         waiting.extend(task.remote(reader, some, first) for first, some in islice(batches, _SCANS - len(waiting)))

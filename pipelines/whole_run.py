@@ -48,14 +48,14 @@ def _indexed(job: Job) -> tuple[Manifest, Embedding, dict[str, Sequence[CommitRe
     reindexed = newest is not None and newest.action == "reindex" and newest.embedding["fingerprint"] == embedding.fingerprint
     if reindexed or job.config.reindex.mode == "upsert":
         return follow(job, embedding).manifest, embedding, {}
-    embedding, records = embed_corpus(job)
+    records = embed_corpus(job, embedding)
     return build_index(job, embedding, records, newest.version if newest else 0).manifest, embedding, {"corpus": records}
 
 
 def embed_only(config: Config, display: Display | None = None) -> int:
     """The `embed` stage alone. Returns the passages that have vectors."""
     with open_job(config, display) as job:
-        _, records = embed_corpus(job)
+        records = embed_corpus(job, describe_embedding(job))
         return int(sum(record.counts["rows"] for record in records))
 
 

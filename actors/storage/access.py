@@ -1,12 +1,12 @@
 """Errors of file systems in, sentences that a user can act on out. Knows botocore's and s3fs's exception types, and no data."""
 
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from aiohttp import ClientPayloadError
 from botocore.exceptions import (
     BotoCoreError,
     ChecksumError,
@@ -25,7 +25,6 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from urllib3.exceptions import IncompleteRead
 
 from configs.errors import UserError
 
@@ -33,9 +32,7 @@ T = TypeVar("T")
 _CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound)
 _CONNECTION = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError, SSLError)
 _LOST = (HTTPClientError, BotoConnectionError, ConnectionError, TimeoutError)
-_GARBLED = (IncompleteReadError, IncompleteRead, ChecksumError, FlexibleChecksumError, ClientPayloadError)
-"""Bodies that broke off, by s3fs' client and by botocore's."""
-
+_GARBLED = (IncompleteReadError, ChecksumError, FlexibleChecksumError)
 _SERVICES = (MetadataRetrievalError, CredentialRetrievalError)
 _BAD_TOKEN = ("403", "AccessDenied", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
 _ELSEWHERE = ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
@@ -57,10 +54,19 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed a moment later: throttling, faults of the service, lost or garbled answers."""
     answer = error.__cause__ if isinstance(error, OSError) and isinstance(error.__cause__, ClientError) else error
     if not isinstance(answer, ClientError):
-        return isinstance(answer, _LOST + _GARBLED + _SERVICES)
+        return isinstance(answer, _LOST + _GARBLED + _SERVICES + _of_s3fs())
     status = http_status(answer)
     # 501 says that the service lacks the operation; RequestTimeout is S3's only transient 400.
     return status in (0, 408, 409, 429) or (status >= 500 and status != 501) or error_code(answer) == "RequestTimeout"
+
+
+def _of_s3fs() -> tuple[type[Exception], ...]:
+    """What s3fs itself would try again, bodies that broke off among it: its HTTP client has errors of its own.
+
+    It is not loaded for it, which takes a third of a second in every worker: where it is not there, it has raised nothing.
+    """
+    loaded = sys.modules.get("s3fs.core")
+    return loaded.S3_RETRYABLE_ERRORS if loaded else ()
 
 
 def retried(operation: Callable[[], T], seconds: float) -> T:
@@ -69,7 +75,7 @@ def retried(operation: Callable[[], T], seconds: float) -> T:
     while True:
         try:
             return operation()
-        except (ClientError, BotoCoreError, OSError, *_GARBLED) as error:
+        except (ClientError, BotoCoreError, OSError, *_of_s3fs()) as error:
             if not is_transient(error) or time.monotonic() + pause > end:
                 raise
         time.sleep(random.uniform(0, pause))
