@@ -24,7 +24,7 @@ unit: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=15
 
 chaos: $(VENV)/.test ## every fault, not only CI's sample, and their table (one hour to two, three at most)
-	OMP_NUM_THREADS=1 timeout --foreground --signal=INT --kill-after=5m 3h $(BIN)/python -m pytest tests/faults --all-kills --numprocesses=2 --dist=worksteal --durations=15
+	OMP_NUM_THREADS=1 timeout --foreground --signal=INT --kill-after=5m 3h $(BIN)/python -m pytest tests/faults --all-kills --numprocesses=2 --dist=worksteal --verbose --durations=15
 
 memory: $(VENV)/.test ## peak memory of 10 N passages over N; more than 1.10 is a failure
 	$(BIN)/python -m benchmarks.memory

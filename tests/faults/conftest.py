@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,12 +15,6 @@ from tests.faults.weather import Job
 from tests.jobs import make_corpus, read_rankings, tiny_config
 from tests.seaweed import S3Server
 
-_ROWS = pytest.StashKey[list[tuple[str, int, Outcome]]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_ROWS] = []
-
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes minutes, and say so, unless --all-kills asks for it."""
@@ -31,27 +24,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in long]
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """One of several processes: its rows go to the one that prints."""
-    told = getattr(session.config, "workeroutput", None)
-    if told is not None:
-        told["faults"] = [(name, injected, asdict(found)) for name, injected, found in session.config.stash[_ROWS]]
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_Table(), "faults")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """The other end of it."""
-    rows = getattr(node, "workeroutput", {}).get("faults", ())
-    node.config.stash[_ROWS] += [(name, injected, Outcome(**found)) for name, injected, found in rows]
+class _Table:
+    """The rows of all tests that have ended, from whichever process ran them: an interrupted suite has those of its first part."""
 
+    def __init__(self) -> None:
+        self._rows = list[tuple[str, int, Outcome]]()
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash[_ROWS]
-    if rows:
-        terminalreporter.section("faults")
-        terminalreporter.write_line(f"{'fault':110} {'injected':>8} {'lost':>5} {'doubled':>7} {'redone':>6}")
-        for name, injected, found in rows:
-            terminalreporter.write_line(f"{name:110} {injected:8} {found.lost:5} {found.doubled:7} {found.redone:6}")
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":  # its properties come with each of a test's reports
+            self._rows += [(row["name"], row["injected"], Outcome(**row["found"])) for key, row in report.user_properties if key == "fault"]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._rows:
+            terminalreporter.section("faults")
+            terminalreporter.write_line(f"{'fault':110} {'injected':>8} {'lost':>5} {'doubled':>7} {'redone':>6}")
+            for name, injected, found in self._rows:
+                terminalreporter.write_line(f"{name:110} {injected:8} {found.lost:5} {found.doubled:7} {found.redone:6}")
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +60,7 @@ def tally(request: pytest.FixtureRequest) -> Callable[[str, int, Outcome, int], 
     """
 
     def enter(name: str, injected: int, found: Outcome, redone: int) -> None:
-        request.config.stash[_ROWS].append((name, injected, found))
+        request.node.user_properties.append(("fault", {"name": name, "injected": injected, "found": asdict(found)}))
         assert injected > 0, "the fault never struck"
         assert (found.lost, found.doubled, found.faults) == (0, 0, ())
         assert found.redone <= redone, "more units were begun again than were in hand"
