@@ -1,4 +1,4 @@
-"""What processor this is: its name, and whether it multiplies bf16 matrices in hardware. Only Linux tells."""
+"""What processor this is: its name, and which matrices of small numbers it multiplies in hardware. Only Linux tells."""
 
 import platform
 from pathlib import Path
@@ -12,6 +12,11 @@ def cpu_name() -> str:
 def has_amx() -> bool:
     """Whether the processor has AMX with bf16 (Intel from Sapphire Rapids on)."""
     return "amx_bf16" in cpu_flags()
+
+
+def has_vnni() -> bool:
+    """Whether the processor sums products of 8-bit integers in 32 bits (Intel from Cascade Lake on, AMD from Zen 4 on)."""
+    return not cpu_flags().isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def cpu_flags() -> frozenset[str]:

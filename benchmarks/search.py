@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.index.kinds import resolve_plan
-from actors.index.products import bf16_product, fastest_product
+from actors.index.products import Bf16Products, Int8Products, fastest_products
 from actors.index.segment import Segment
 from actors.index.training import train_template
 from actors.index.writing import SegmentWriter
@@ -53,7 +53,7 @@ def _case(segment: Segment, queries: np.ndarray, k: int, repeats: int, left_out:
     def check(_: str, rows: np.ndarray, reference: np.ndarray) -> str:
         return f"recall@{k} {check_hits(rows, reference, queries, segment.vectors)['recall']:.3f}"
 
-    precision = "bf16" if fastest_product() is bf16_product else "fp32"
+    precision = {Bf16Products: "bf16", Int8Products: "int8"}.get(fastest_products(), "fp32")
     works = {
         "faiss IndexFlatIP": lambda: index.search(queries, k)[1],
         "faiss IndexFlatIP, by BLAS": partial(_by_blas, index, queries, k),

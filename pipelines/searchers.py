@@ -10,6 +10,7 @@ import ray
 
 from actors.index.devices import built_for_gpu
 from actors.index.kinds import IndexPlan
+from actors.index.writing import INDEX_FILE, VECTORS_FILE
 from actors.indexer import PASSAGES, TOKENS
 from actors.opening import RETRIEVER_FILES
 from actors.parcels import Parcel
@@ -31,6 +32,7 @@ from pipelines.stream import Item, Stage
 
 SEARCHER_CPUS = 0.5  # FAISS uses all cores of its machine, but only while a unit is asked
 _HEADROOM = 1.2  # resident bytes over file bytes: FAISS' own structures and the query buffers
+_ROUNDED = 0.25  # the 8-bit copy that an index of plain vectors may make of them, over their bytes
 
 
 class ResidentSegments:
@@ -81,7 +83,8 @@ def _count_terms(job: Job, manifest: Manifest) -> DataFile:
 
 def resident_bytes(entry: SegmentEntry) -> int:
     """Memory that a searcher needs for a segment; its passages stay on disk, memory-mapped."""
-    return int(_HEADROOM * sum(file.size for name, file in entry.files.items() if name not in (PASSAGES, TOKENS)))
+    rounded = 0.0 if VECTORS_FILE in entry.files or INDEX_FILE not in entry.files else _ROUNDED * entry.files[INDEX_FILE].size
+    return int(_HEADROOM * sum(file.size for name, file in entry.files.items() if name not in (PASSAGES, TOKENS)) + rounded)
 
 
 def fits_in_memory(job: Job, manifest: Manifest) -> bool:

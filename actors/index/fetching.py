@@ -10,8 +10,8 @@ import faiss
 import numpy as np
 
 from actors.index.kinds import IndexPlan
-from actors.index.lists import apply_transforms, centroids_of, nearest_lists, split_transform, stored_vectors
-from actors.index.scanning import scan
+from actors.index.lists import apply_transforms, centroids_of, nearest_lists, split_transform
+from actors.index.scanning import FlatScan
 
 _STUBLESS: Any = faiss
 """FAISS where its type stubs lag behind what its Python classes take."""
@@ -47,7 +47,7 @@ class Reach(Protocol):
         """A fetch that comes back short has returned everything within reach."""
 
     def fetch(self, count: int, deletions: Deletions) -> tuple[np.ndarray, np.ndarray]:
-        """Scores float32 and rows int64, both [n, count], best first by FAISS' score; rows are -1 where nothing is left."""
+        """Scores float32 and rows int64, both [n, count or more], best first by FAISS' score; rows are -1 where nothing is left."""
 
     def narrow(self, keep: np.ndarray) -> "Reach":
         """The same for some of the queries (positions int64)."""
@@ -57,20 +57,20 @@ class Reach(Protocol):
 
 
 class ScanReach:
-    """All vectors, one by one."""
+    """All vectors, one by one. What a rough first look leaves open, a second settles in float32."""
 
     pads_mean_all = True
 
-    def __init__(self, vectors: np.ndarray, queries: np.ndarray) -> None:
-        self._vectors, self._queries = vectors, queries
+    def __init__(self, vectors: FlatScan, queries: np.ndarray, rough: bool = True) -> None:
+        self._vectors, self._queries, self._rough = vectors, queries, rough
 
     def fetch(self, count: int, deletions: Deletions) -> tuple[np.ndarray, np.ndarray]:
         """As Reach.fetch."""
-        return scan(self._queries, self._vectors, count, deletions.rows)
+        return (self._vectors.propose if self._rough else self._vectors.exact)(self._queries, count, deletions.rows)
 
     def narrow(self, keep: np.ndarray) -> "ScanReach":
         """As Reach.narrow."""
-        return ScanReach(self._vectors, self._queries[keep])
+        return ScanReach(self._vectors, self._queries[keep], rough=False)
 
     def wider(self) -> None:
         """Nothing lies beyond."""
@@ -158,10 +158,10 @@ class ListReach:
         return np.tile(np.arange(width), (len(self._queries), 1)), self._queries @ centroids.T
 
 
-def first_reach(index: faiss.Index, plan: IndexPlan, queries: np.ndarray) -> Reach:
-    """Where the search of queries float32 [n, d] starts."""
-    if isinstance(index, faiss.IndexFlat):
-        return ScanReach(stored_vectors(index), queries)
+def first_reach(index: faiss.Index, plan: IndexPlan, queries: np.ndarray, scan: FlatScan | None) -> Reach:
+    """Where the search of queries float32 [n, d] starts. `scan`: that of an index of plain vectors."""
+    if scan is not None:
+        return ScanReach(scan, queries)
     chain, inner = split_transform(index)
     inside = np.ascontiguousarray(apply_transforms(chain, queries), dtype=np.float32)
     if isinstance(inner, faiss.IndexIVF):

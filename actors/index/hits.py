@@ -92,10 +92,11 @@ def empty_hits(queries: int, k: int) -> Hits:
 def best_hits(queries: int, k: int, candidates: Candidates) -> Hits:
     """The best k of every query. Raises ValueError when an id comes twice for a query."""
     hits = empty_hits(queries, k)
-    ranks = _ranks(candidates.ids)
-    _refuse_twins(candidates, ranks)
+    coded = pa.array(candidates.ids.tolist(), pa.string()).dictionary_encode()  # most ids answer several queries: each is compared once
+    _refuse_twins(candidates, np.asarray(coded.indices, np.int64))
     falling = -candidates.scores
     mixed = len(candidates.reach) and np.ptp(candidates.reach) > 0
+    ranks = _ranks(coded, _tied(candidates.query, falling))
     order = np.lexsort((ranks, falling, candidates.reach, candidates.query) if mixed else (ranks, falling, candidates.query))
     order = order[_places(candidates.query[order]) < k]
     if mixed:
@@ -123,13 +124,23 @@ def merge_hits(parts: Sequence[Hits], k: int) -> Hits:
     return best_hits(len(parts[0].scores), k, Candidates(query=query, **columns))
 
 
-def _ranks(ids: np.ndarray) -> np.ndarray:
-    """Place of each id among the distinct ids, ascending by code point."""
-    if not len(ids):
-        return np.zeros(0, np.int64)
-    coded = pa.array(ids.tolist(), pa.string()).dictionary_encode()  # most ids answer several queries: each is compared once
-    ranks = np.asarray(pc.rank(coded.dictionary, sort_keys="ascending", tiebreaker="dense"), dtype=np.int64)
-    return ranks[np.asarray(coded.indices)]
+def _tied(queries: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """bool [m]: another candidate of the same query has the same score."""
+    order = np.lexsort((scores, queries))
+    before, after = order[:-1], order[1:]
+    same = (queries[before] == queries[after]) & (scores[before] == scores[after])
+    tied = np.zeros(len(queries), bool)
+    tied[before[same]] = tied[after[same]] = True
+    return tied
+
+
+def _ranks(coded: pa.DictionaryArray, tied: np.ndarray) -> np.ndarray:
+    """int64 [m]: place of each id among the distinct ids that are in a tie, ascending by code point; 0 of others, which need none."""
+    codes = np.asarray(coded.indices, np.int64)
+    wanted = np.unique(codes[tied])
+    places = np.zeros(len(coded.dictionary), np.int64)
+    places[wanted] = np.asarray(pc.rank(coded.dictionary.take(pa.array(wanted)), sort_keys="ascending", tiebreaker="dense"), np.int64)
+    return places[codes]
 
 
 def _places(queries: np.ndarray) -> np.ndarray:
@@ -137,11 +148,12 @@ def _places(queries: np.ndarray) -> np.ndarray:
     return np.arange(len(queries)) - np.searchsorted(queries, queries, side="left")
 
 
-def _refuse_twins(candidates: Candidates, ranks: np.ndarray) -> None:
-    pairs = np.sort(candidates.query * (int(ranks.max(initial=0)) + 1) + ranks)
+def _refuse_twins(candidates: Candidates, codes: np.ndarray) -> None:
+    """Raise ValueError where a query has two candidates of one id. `codes`: a number for each id, int64 [m]."""
+    pairs = np.sort(candidates.query * (int(codes.max(initial=0)) + 1) + codes)
     twins = pairs[1:][pairs[1:] == pairs[:-1]]
     if len(twins):
-        query, rank = divmod(int(twins[0]), int(ranks.max()) + 1)
+        query, code = divmod(int(twins[0]), int(codes.max()) + 1)
         raise ValueError(
-            f"id {candidates.ids[ranks == rank][0]!r} comes twice for query {query}: two segments overlap or an id is not unique"
+            f"id {candidates.ids[codes == code][0]!r} comes twice for query {query}: two segments overlap or an id is not unique"
         )

@@ -1,51 +1,111 @@
-"""Two float32 matrices in, all inner products of their rows out, by whichever way this machine does it fastest.
+"""Queries and all vectors of a flat index in; their inner products out, a block of vectors at a time, in the fastest way of this machine.
 
-On a CPU with AMX the bf16 units do it, off by some 1e-3 of a score: enough to propose rows that are then re-scored exactly.
-torch loads only there.
+bf16 where a CPU has AMX, and 8-bit integers where it has VNNI or AMX, are off by some 1e-3 of a score: enough to propose rows that are
+then re-scored exactly. torch loads only there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from actors.machine import has_amx
+from actors.index.rounding import RoundedVectors, round_rows
+from actors.machine import has_amx, has_vnni
 
 if TYPE_CHECKING:
     import torch
 
-Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-"""Queries float32 [n, d], vectors float32 [m, d], and where the products go, float32 [n, m]."""
+
+class Products(Protocol):
+    """The inner products of n queries with N vectors, in numbers of whatever type is quickest."""
+
+    dtype: type[np.generic]
+
+    def block(self, start: int, stop: int, out: np.ndarray) -> None:
+        """Those with the vectors from `start` to `stop`, into `out` [n, stop - start] of that type."""
+
+    def scores(self, products: np.ndarray) -> np.ndarray:
+        """What products [n, m] of these queries mean: float32 [n, m]."""
+
+
+class Float32Products:
+    """By numpy's BLAS, in float32 throughout. queries float32 [n, d], vectors float32 [N, d]."""
+
+    dtype: type[np.generic] = np.float32
+
+    def __init__(self, queries: np.ndarray, vectors: np.ndarray) -> None:
+        self._queries, self._vectors = queries, vectors
+
+    def block(self, start: int, stop: int, out: np.ndarray) -> None:
+        """As Products.block."""
+        np.matmul(self._queries, self._vectors[start:stop].T, out=out)
+
+    def scores(self, products: np.ndarray) -> np.ndarray:
+        """As Products.scores."""
+        return products
+
+
+class Bf16Products(Float32Products):
+    """By oneDNN, which rounds the factors to bf16 where the processor multiplies these faster, and sums in float32."""
+
+    def block(self, start: int, stop: int, out: np.ndarray) -> None:
+        """As Products.block."""
+        import torch
+
+        matmul: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # not in torch's stubs
+        before = matmul.fp32_precision
+        matmul.fp32_precision = "bf16"
+        try:
+            torch.mm(_tensor(self._queries), _tensor(self._vectors[start:stop]).T, out=torch.from_numpy(out))
+        finally:
+            matmul.fp32_precision = before
+
+
+class Int8Products:
+    """By oneDNN, of vectors and queries float32 [n, d] rounded to 8 bits, summed exactly in 32."""
+
+    dtype: type[np.generic] = np.int32
+
+    def __init__(self, queries: np.ndarray, vectors: RoundedVectors) -> None:
+        self._whole, self._steps = round_rows(queries * vectors.steps)
+        self._vectors = vectors.whole
+
+    def block(self, start: int, stop: int, out: np.ndarray) -> None:
+        """As Products.block."""
+        import torch
+
+        torch._int_mm(_tensor(self._whole), _tensor(self._vectors[start:stop]).T, out=torch.from_numpy(out))
+
+    def scores(self, products: np.ndarray) -> np.ndarray:
+        """As Products.scores."""
+        return np.multiply(products, self._steps, dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
-def fastest_product() -> Product:
-    """numpy's product, or with AMX the bf16 one where it is the faster in a short trial."""
-    if not has_amx():
-        return float32_product
-    return min((bf16_product, float32_product), key=_seconds)
+def fastest_products() -> type[Products]:
+    """Of float32 and what this processor has instructions for, the one that is fastest in a short trial."""
+    ways: list[type[Products]] = [Float32Products]
+    if has_amx():
+        ways.append(Bf16Products)
+    if has_vnni():
+        ways.append(Int8Products)
+    return ways[0] if len(ways) == 1 else min(ways, key=_seconds)
 
 
-def float32_product(queries: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
-    """By numpy's BLAS, in float32 throughout."""
-    np.matmul(queries, vectors.T, out=out)
-
-
-def bf16_product(queries: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
-    """By oneDNN, which rounds the factors to bf16 where the processor multiplies these faster, and sums in float32."""
-    import torch
-
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # not in torch's stubs
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "bf16"
-    try:
-        torch.mm(_tensor(queries), _tensor(vectors).T, out=torch.from_numpy(out))
-    finally:
-        matmul.fp32_precision = before
+def _seconds(way: Any) -> float:
+    """Of the better of two products, after one that warms up."""
+    rng = np.random.default_rng(0)
+    queries, vectors = rng.standard_normal((256, 384), np.float32), rng.standard_normal((4096, 384), np.float32)
+    products: Products = way(queries, RoundedVectors(vectors) if way is Int8Products else vectors)
+    out, times = np.empty((256, 4096), products.dtype), []
+    for _ in range(3):
+        started = time.perf_counter()
+        products.block(0, 4096, out)
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -53,16 +113,3 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(array if array.flags.writeable else array.copy())
-
-
-def _seconds(product: Product) -> float:
-    """Of the better of two products, after one that warms up."""
-    rng = np.random.default_rng(0)
-    queries, vectors = rng.standard_normal((256, 384), np.float32), rng.standard_normal((4096, 384), np.float32)
-    out = np.empty((256, 4096), np.float32)
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        product(queries, vectors, out)
-        times.append(time.perf_counter() - started)
-    return min(times[1:])

@@ -1,50 +1,75 @@
 """Queries and all vectors of a flat index in; the rows of the highest products out. Good enough to propose: who decides re-scores them.
 
-In float32, FAISS' own search of plain vectors works at the rate of the bare product. Where the processor multiplies bf16 faster, or much is
-deleted (which FAISS can not leave out of a matrix product), the products are made here block by block (products.py), and each block is
-compared with the score that a row must beat by now, so that nearly all of it is read once and forgotten.
+In float32, FAISS' own search of plain vectors works at the rate of the bare product. Where the processor multiplies smaller numbers
+faster, or much is deleted (which FAISS can not leave out of a matrix product), the products are made here block by block (products.py),
+and each block is compared with the score that a row must beat by now, so that nearly all of it is read once and forgotten.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import faiss
 import numpy as np
 
-from actors.index.products import Product, fastest_product, float32_product
+from actors.index.products import Bf16Products, Float32Products, Int8Products, Products, fastest_products
+from actors.index.rounding import RoundedVectors
 from actors.index.sharing import shared_out
 
 _FIRST = 512
 _BLOCK = 4096
+_WORTH = 1 << 23  # products from which on a faster way repays loading torch and rounding the vectors
+_WORTH_QUERIES = 8
+_WIDER = 2  # rows that a rough way proposes for each one asked: so its errors seldom reach beyond
 
 
-def scan(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` best rows of vectors float32 [N, d] for queries float32 [n, d], without the rows `gone` (int64, ascending).
+class FlatScan:
+    """The scan of vectors float32 [N, d]. Keeps an 8-bit copy of them, a quarter of their size, once a large batch has asked for it."""
 
-    Returns scores float32 and rows int64, both [n, count], best first, padded with -inf and -1. Memory: 4,096 scores per query.
-    """
-    multiply = fastest_product()
-    if multiply is float32_product and len(gone) <= count:
-        return _by_faiss(queries, vectors, count, gone)
-    return scan_blocks(queries, vectors, count, gone, multiply)
+    def __init__(self, vectors: np.ndarray) -> None:
+        self._vectors = vectors
+
+    @cached_property
+    def _rounded(self) -> RoundedVectors:
+        return RoundedVectors(self._vectors)
+
+    def propose(self, queries: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `exact`, in the fastest way for so many: twice as many rows where that is a rough one, whose scores are a little off."""
+        large = len(queries) >= _WORTH_QUERIES and len(queries) * len(self._vectors) >= _WORTH
+        way = fastest_products() if large else Float32Products
+        if way is Float32Products:
+            return self.exact(queries, count, gone)
+        products: Products = Int8Products(queries, self._rounded) if way is Int8Products else Bf16Products(queries, self._vectors)
+        return scan_blocks(products, len(queries), len(self._vectors), min(_WIDER * count, len(self._vectors) - len(gone)), gone)
+
+    def exact(self, queries: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The `count` best rows for queries float32 [n, d], without the rows `gone` (int64, ascending), by float32's sums.
+
+        Returns scores float32 and rows int64, both [n, count], best first, padded with -inf and -1. Memory: 4,096 scores per query.
+        """
+        if len(gone) <= count:
+            return _by_faiss(queries, self._vectors, count, gone)
+        return scan_blocks(Float32Products(queries, self._vectors), len(queries), len(self._vectors), count, gone)
 
 
-def scan_blocks(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray, multiply: Product) -> tuple[np.ndarray, np.ndarray]:
-    """As `scan`, by products of the queries and 4,096 vectors at a time."""
-    space = np.empty(len(queries) * min(_BLOCK, max(_FIRST, len(vectors))), np.float32)
-    with shared_out(len(queries)) as (parts, each):
-        kept = [_Best(part.stop - part.start, count) for part in parts]
-        for start, stop in _blocks(len(vectors)):
-            products = space[: len(queries) * (stop - start)].reshape(len(queries), stop - start)
-            multiply(queries, vectors[start:stop], products)
+def scan_blocks(products: Products, queries: int, rows: int, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As FlatScan.exact, by products of so many queries with 4,096 of the rows at a time."""
+    space, lowest = np.empty(queries * min(_BLOCK, max(_FIRST, rows)), products.dtype), _lowest(products.dtype)
+    with shared_out(queries) as (parts, each):
+        kept = [_Best(part.stop - part.start, count, products.dtype) for part in parts]
+        for start, stop in _blocks(rows):
+            block = space[: queries * (stop - start)].reshape(queries, stop - start)
+            products.block(start, stop, block)
             first, last = np.searchsorted(gone, [start, stop])
-            products[:, gone[first:last] - start] = -np.inf
-            each(_Best.take_in, kept, [products[part] for part in parts], [start] * len(parts))
+            block[:, gone[first:last] - start] = lowest
+            each(_Best.take_in, kept, [block[part] for part in parts], [start] * len(parts))
         found = each(_Best.in_order, kept)
-    return np.concatenate([scores for scores, _ in found]), np.concatenate([rows for _, rows in found])
+    places = np.concatenate([rows for _, rows in found])
+    scores = products.scores(np.concatenate([best for best, _ in found]))
+    return np.where(places < 0, np.float32(-np.inf), scores), places
 
 
 def _by_faiss(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As `scan`. So many rows more are fetched as are gone, and these left out."""
+    """As FlatScan.exact. So many rows more are fetched as are gone, and these left out."""
     wanted = min(len(vectors), count + len(gone))
     found_scores, found = faiss.knn(np.ascontiguousarray(queries), vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
     lost = np.isin(found, gone) | (found < 0)
@@ -66,19 +91,24 @@ def _blocks(total: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
+def _lowest(dtype: type[np.generic]) -> float | int:
+    """Below every product, and the negative of something."""
+    return -np.inf if issubclass(dtype, np.floating) else -int(np.iinfo(np.dtype(dtype)).max)
+
+
 class _Best:
     """The best rows of n queries so far: `count` at least, more until the space is used up."""
 
-    def __init__(self, queries: int, count: int) -> None:
-        self._count = count
+    def __init__(self, queries: int, count: int, dtype: type[np.generic]) -> None:
+        self._count, self._lowest = count, _lowest(dtype)
         capacity = count + max(_FIRST, min(4 * count, _BLOCK))
-        self._scores = np.full((queries, capacity), -np.inf, np.float32)
+        self._scores = np.full((queries, capacity), self._lowest, dtype)
         self._rows = np.full((queries, capacity), -1, np.int64)
         self._used = np.zeros(queries, np.int64)
-        self._least = np.full((queries, 1), -np.inf, np.float32)
+        self._least = np.full((queries, 1), self._lowest, dtype)
 
     def take_in(self, products: np.ndarray, start: int) -> None:
-        """Keep what is above the worst of the best, from products float32 [n, m] of the block that begins at row `start`."""
+        """Keep what is above the worst of the best, from products [n, m] of the block that begins at row `start`."""
         above = np.flatnonzero(products > self._least)
         query = above // products.shape[1]
         self._add(query, products.reshape(-1)[above], above - query * products.shape[1] + start)
@@ -107,5 +137,5 @@ class _Best:
         self._used = np.zeros(len(before), np.int64)
         most = int(np.bincount(query, minlength=1).max())
         shape = (len(before), max(before.shape[1], most + room))
-        self._scores, self._rows = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
+        self._scores, self._rows = np.full(shape, self._lowest, before.dtype), np.full(shape, -1, np.int64)
         self._add(query, before.reshape(-1)[kept], rows.reshape(-1)[kept])

@@ -19,6 +19,7 @@ from actors.index.kinds import IndexPlan
 from actors.index.lists import split_transform, stored_vectors
 from actors.index.passages import PassageFile
 from actors.index.rescoring import rescore_rows
+from actors.index.scanning import FlatScan
 from actors.index.writing import INDEX_FILE, PASSAGES_FILE, VECTORS_FILE
 
 TIE = 1e-6
@@ -38,6 +39,7 @@ class Segment:
         self, index: faiss.Index, vectors: np.ndarray, passages: PassageFile, plan: IndexPlan, number: int, gpu: GpuIndex | None
     ) -> None:
         self._index, self.vectors, self.passages, self.plan, self.number, self._gpu = index, vectors, passages, plan, number, gpu
+        self._scan = FlatScan(vectors) if isinstance(index, faiss.IndexFlat) else None
 
     @classmethod
     def open(cls, folder: Path, plan: IndexPlan, number: int = 0, *, use_gpu: bool = False) -> "Segment":
@@ -87,7 +89,7 @@ class Segment:
         if self._gpu is not None and deletions.selector is None:
             found, places = self._gpu_fetch(self._gpu, queries, want)
             yield 0, found
-        number, reach = 0, first_reach(self._index, self.plan, queries[places]) if len(places) else None
+        number, reach = 0, first_reach(self._index, self.plan, queries[places], self._scan) if len(places) else None
         counts = np.zeros(len(queries), np.int64)
         while reach is not None:
             for query, scores, rows in self._complete(queries[places], reach, want, deletions):

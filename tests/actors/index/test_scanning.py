@@ -4,12 +4,34 @@ import faiss
 import numpy as np
 import pytest
 
-from actors.index.products import float32_product
-from actors.index.scanning import scan, scan_blocks
+from actors.index import scanning
+from actors.index.products import Bf16Products, Float32Products, Int8Products
+from actors.index.scanning import FlatScan, scan_blocks
 
 
-def by_blocks(*arguments):
-    return scan_blocks(*arguments, float32_product)
+def scan(queries, vectors, count, gone):
+    return FlatScan(vectors).propose(queries, count, gone)
+
+
+def by_blocks(queries, vectors, count, gone):
+    return scan_blocks(Float32Products(queries, vectors), len(queries), len(vectors), count, gone)
+
+
+@pytest.mark.parametrize("way", [Bf16Products, Int8Products])
+@pytest.mark.parametrize("deleted", [0, 300, 2900])
+def test_a_rough_way_proposes_the_best_rows_among_twice_as_many_with_scores_nearly_right(monkeypatch, way, deleted):
+    monkeypatch.setattr(scanning, "fastest_products", lambda: way)
+    monkeypatch.setattr(scanning, "_WORTH", 0)
+    rng = np.random.default_rng(deleted)
+    vectors, queries = rng.standard_normal((3000, 64), dtype=np.float32) / 8, rng.standard_normal((40, 64), dtype=np.float32) / 8
+    gone = np.sort(rng.choice(3000, deleted, replace=False))
+    products = queries @ vectors.T
+    products[:, gone] = -np.inf
+    scores, rows = scan(queries, vectors, 60, gone)
+    assert rows.shape == (40, min(120, 3000 - deleted))
+    assert scores == pytest.approx(np.take_along_axis(products, rows, axis=1), abs=0.02)
+    best = np.argsort(-products, axis=1)[:, :60]
+    assert all(set(wanted) <= set(found) for wanted, found in zip(best.tolist(), rows.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("rows", [5, 512, 5000, 20_000])

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from actors.index import scanning
+from actors.index.products import Bf16Products, Int8Products
 from actors.index.rescoring import rescore
 from actors.index.segment import Segment
 from actors.index.writing import SegmentWriter
@@ -44,6 +46,18 @@ def test_every_score_is_the_product_with_the_stored_vector(kind, corpus, generat
     for query, rows, scores in zip(corpus.queries, hits.rows, hits.scores, strict=False):
         assert rescore(query, corpus.vectors[rows]).tobytes() == scores.tobytes()
         assert (np.diff(scores) <= 0).all()
+
+
+@pytest.mark.parametrize(("way", "top"), [(Bf16Products, 127), (Int8Products, 127), (Int8Products, 2)])
+def test_rough_products_change_neither_ids_nor_scores_however_rough_they_are(monkeypatch, way, top, corpus, generation, build):
+    (segment,) = build(generation(IndexConfig(kind="flat")), [np.arange(3000)])
+    deleted = np.arange(0, 3000, 7)
+    expected = segment.search(corpus.queries, 70, deleted)
+    monkeypatch.setattr(scanning, "fastest_products", lambda: way)
+    monkeypatch.setattr(scanning, "_WORTH", 0)
+    monkeypatch.setattr("actors.index.rounding._TOP", top)
+    found = segment.search(corpus.queries, 70, deleted)
+    assert (found.ids == expected.ids).all() and found.scores.tobytes() == expected.scores.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf_flat", "ivf_sq8", "HNSW16"])
