@@ -84,6 +84,13 @@ class LayerExit(Section):
     """Candidates of each query that go on, the best; the others keep the score and order they left with."""
 
 
+class RerankPool(PoolConfig):
+    """A pool of rerankers."""
+
+    gpus: float = execution(0.5, ge=0)
+    """GPUs for one actor: half a GPU, so that one GPU also holds the queries' encoder and a searcher, which work meanwhile."""
+
+
 class RerankConfig(Section):
     """Candidates to rankings."""
 
@@ -127,5 +134,5 @@ class RerankConfig(Section):
     """Sigmoid of the scores, 0 to 1. The order stays the same, so the model's own scores are kept unless asked."""
     batch_tokens: int = execution(0, ge=0)
     """As embed.batch_tokens."""
-    workers: PoolConfig = PoolConfig(gpus=0.5)
-    """Actors that hold the reranker. Half a GPU, so that one GPU also holds the queries' encoder and a searcher, which work meanwhile."""
+    workers: RerankPool = RerankPool()
+    """Actors that hold the reranker."""

@@ -77,6 +77,13 @@ class Bm25Config(Section):
     """How much long passages are marked down, 0 to 1."""
 
 
+class QueryPool(PoolConfig):
+    """A pool of encoders for queries."""
+
+    gpus: float = execution(0.25, ge=0)
+    """GPUs for one actor: queries are few and short, so a quarter of a GPU does."""
+
+
 class SearchConfig(Section):
     """Queries to candidates."""
 
@@ -106,8 +113,8 @@ class SearchConfig(Section):
     One serves a machine, since FAISS uses all its cores."""
     searcher_gpus: float | None = execution(None, ge=0)
     """GPUs of one searcher; none takes a quarter where faiss-gpu and a GPU are there; 0 leaves the GPUs to the models."""
-    workers: PoolConfig = PoolConfig(gpus=0.25)
-    """Actors that embed the queries. These are few and short, so a quarter of a GPU does."""
+    workers: QueryPool = QueryPool()
+    """Actors that embed the queries."""
 
     @property
     def depth(self) -> int:

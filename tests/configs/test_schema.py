@@ -125,3 +125,12 @@ def test_a_config_can_not_be_changed():
 def test_two_configs_that_say_the_same_have_the_same_identity():
     spelled_out = build_config(FULL | {"search": {**FULL["search"], "top_k": 100}}, "test")
     assert identity(spelled_out) == identity(build_config(dict(reversed(FULL.items())), "test"))
+
+
+def test_a_pool_that_is_given_its_size_alone_keeps_its_section_share_of_a_gpu():
+    reranker = {"model": "r", "workers": {"max_size": 2}}
+    config = build_config(
+        FULL | {"search": {"workers": {"max_size": 2}}, "rerank": reranker, "cascade": [{**reranker, "depth": 10}]}, "job"
+    )
+    assert config.search.workers.gpus == 0.25
+    assert [stage.workers.gpus for stage in config.rerankers] == [0.5, 0.5]
