@@ -17,25 +17,25 @@ from actors.index.sharing import shared_out
 
 _FIRST = 512
 _BLOCK = 4096
-_WORTH = 1 << 23  # products from which on a faster way repays loading torch and rounding the vectors
+_WORTH = 1 << 37  # multiplications, a second or two, after which it is likely to pay to load torch and round the vectors
 _WORTH_QUERIES = 8
 _WIDER = 2  # rows that a rough way proposes for each one asked: so its errors seldom reach beyond
 
 
 class FlatScan:
-    """The scan of vectors float32 [N, d]. Keeps an 8-bit copy of them, a quarter of their size, once a large batch has asked for it."""
+    """The scan of vectors float32 [N, d]. Once much was asked it may keep an 8-bit copy of them, a quarter of their size."""
 
     def __init__(self, vectors: np.ndarray) -> None:
-        self._vectors = vectors
+        self._vectors, self._multiplied = vectors, 0
 
     @cached_property
     def _rounded(self) -> RoundedVectors:
         return RoundedVectors(self._vectors)
 
     def propose(self, queries: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `exact`, in the fastest way for so many: twice as many rows where that is a rough one, whose scores are a little off."""
-        large = len(queries) >= _WORTH_QUERIES and len(queries) * len(self._vectors) >= _WORTH
-        way = fastest_products() if large else Float32Products
+        """As `exact`, by now in the fastest way: twice as many rows where that is a rough one, whose scores are a little off."""
+        self._multiplied += len(queries) * self._vectors.size
+        way = fastest_products() if self._multiplied >= _WORTH and len(queries) >= _WORTH_QUERIES else Float32Products
         if way is Float32Products:
             return self.exact(queries, count, gone)
         products: Products = Int8Products(queries, self._rounded) if way is Int8Products else Bf16Products(queries, self._vectors)
@@ -63,7 +63,7 @@ def scan_blocks(products: Products, queries: int, rows: int, count: int, gone: n
             block[:, gone[first:last] - start] = lowest
             each(_Best.take_in, kept, [block[part] for part in parts], [start] * len(parts))
         found = each(_Best.in_order, kept)
-    places = np.concatenate([rows for _, rows in found])
+    places = np.concatenate([best for _, best in found])
     scores = products.scores(np.concatenate([best for best, _ in found]))
     return np.where(places < 0, np.float32(-np.inf), scores), places
 
