@@ -110,6 +110,7 @@ def test_a_killed_node_costs_no_rows(stage, whole, inputs, reference, tally, tmp
     config = tiny_config(inputs, store, **sections)
     check_rankings(config, reference)
     tally(f"node {'dead' if whole else 'cut off'} while it {stage}s, with its workers", workers, outcome(config), IN_HAND[stage])
+    check_none_done_again(config)
 
 
 def test_a_row_that_kills_its_worker_ends_in_the_rejects_and_the_rest_completes(tmp_path):

@@ -44,3 +44,4 @@ def test_a_node_that_dies_in_a_reindex_costs_no_rows(whole, changed, tally):
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     tally(f"node {'dead' if whole else 'cut off'} in a re-index, with its workers", workers, job.outcome(), IN_HAND["reindex"])
+    check_none_done_again(job.config)
