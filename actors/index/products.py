@@ -18,6 +18,8 @@ from actors.machine import has_amx, has_vnni
 if TYPE_CHECKING:
     import torch
 
+_TRIAL_S = 0.2
+
 
 class Products(Protocol):
     """The inner products of n queries with N vectors, in numbers of whatever type is quickest."""
@@ -96,16 +98,15 @@ def fastest_products() -> type[Products]:
 
 
 def _seconds(way: Any) -> float:
-    """Of the better of two products, after one that warms up."""
+    """Of the best of many products: FAISS' threads, which have just worked, spin for a while and slow the first ones."""
     rng = np.random.default_rng(0)
     queries, vectors = rng.standard_normal((256, 384), np.float32), rng.standard_normal((4096, 384), np.float32)
     products: Products = way(queries, RoundedVectors(vectors) if way is Int8Products else vectors)
-    out, times = np.empty((256, 4096), products.dtype), []
-    for _ in range(3):
-        started = time.perf_counter()
+    out, ends = np.empty((256, 4096), products.dtype), [time.perf_counter()]
+    while len(ends) < 4 or ends[-1] - ends[0] < _TRIAL_S:
         products.block(0, 4096, out)
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
+        ends.append(time.perf_counter())
+    return float(np.diff(ends).min())
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
