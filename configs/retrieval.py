@@ -107,7 +107,7 @@ class SearchConfig(Section):
     """Write the candidates of `run` as well; the rankings hold the same passages."""
     memory_gb: float = execution(0.0, ge=0)
     """Memory for resident segments over the cluster, in GiB; 0 takes half of what Ray sees, and leaves the rest to the
-    models. Less than the index: shard by shard."""
+    models. Less than the index (plain vectors count a quarter more, for a copy of them in 8 bits): shard by shard."""
     searchers: int = execution(1, ge=1)
     """Actors that the resident segments are spread over, at least; more where a share would not fit a node, never more than segments.
     One serves a machine, since FAISS uses all its cores."""

@@ -57,11 +57,11 @@ class Reach(Protocol):
 
 
 class ScanReach:
-    """All vectors, one by one. What a rough first look leaves open, a second settles in float32."""
+    """All vectors, one by one. What two rough looks leave open, the second at twice as many rows, the next settles in float32."""
 
     pads_mean_all = True
 
-    def __init__(self, vectors: FlatScan, queries: np.ndarray, rough: bool = True) -> None:
+    def __init__(self, vectors: FlatScan, queries: np.ndarray, rough: int = 2) -> None:
         self._vectors, self._queries, self._rough = vectors, queries, rough
 
     def fetch(self, count: int, deletions: Deletions) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +70,7 @@ class ScanReach:
 
     def narrow(self, keep: np.ndarray) -> "ScanReach":
         """As Reach.narrow."""
-        return ScanReach(self._vectors, self._queries[keep], rough=False)
+        return ScanReach(self._vectors, self._queries[keep], max(0, self._rough - 1))
 
     def wider(self) -> None:
         """Nothing lies beyond."""

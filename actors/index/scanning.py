@@ -1,8 +1,8 @@
 """Queries and all vectors of a flat index in; the rows of the highest products out. Good enough to propose: who decides re-scores them.
 
-In float32, FAISS' own search of plain vectors works at the rate of the bare product. Where the processor multiplies smaller numbers
-faster, or much is deleted (which FAISS can not leave out of a matrix product), the products are made here block by block (products.py),
-and each block is compared with the score that a row must beat by now, so that nearly all of it is read once and forgotten.
+In float32, FAISS' own search of plain vectors works at the rate of its matrix product. Where the processor multiplies smaller numbers
+faster, or much is deleted (which FAISS can not leave out of a product), the products are made here block by block (products.py), and each
+block is compared with the score that a row must beat by now, so that nearly all of it is read once and forgotten.
 """
 
 from collections.abc import Iterator
@@ -34,20 +34,19 @@ class FlatScan:
 
     def propose(self, queries: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As `exact`, by now in the fastest way: twice as many rows where that is a rough one, whose scores are a little off."""
+        rows = len(self._vectors)
         self._multiplied += len(queries) * self._vectors.size
         way = fastest_products() if self._multiplied >= _WORTH and len(queries) >= _WORTH_QUERIES else Float32Products
         if way is Float32Products:
-            return self.exact(queries, count, gone)
+            return _by_faiss(queries, self._vectors, count, gone) if len(gone) <= count else self.exact(queries, count, gone)
         products: Products = Int8Products(queries, self._rounded) if way is Int8Products else Bf16Products(queries, self._vectors)
-        return scan_blocks(products, len(queries), len(self._vectors), min(_WIDER * count, len(self._vectors) - len(gone)), gone)
+        return scan_blocks(products, len(queries), rows, min(_WIDER * count, rows - len(gone)), gone)
 
     def exact(self, queries: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The `count` best rows for queries float32 [n, d], without the rows `gone` (int64, ascending), by float32's sums.
 
         Returns scores float32 and rows int64, both [n, count], best first, padded with -inf and -1. Memory: 4,096 scores per query.
         """
-        if len(gone) <= count:
-            return _by_faiss(queries, self._vectors, count, gone)
         return scan_blocks(Float32Products(queries, self._vectors), len(queries), len(self._vectors), count, gone)
 
 
