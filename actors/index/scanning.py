@@ -62,9 +62,8 @@ def scan_blocks(products: Products, queries: int, rows: int, count: int, gone: n
             block[:, gone[first:last] - start] = lowest
             each(_Best.take_in, kept, [block[part] for part in parts], [start] * len(parts))
         found = each(_Best.in_order, kept)
-    places = np.concatenate([best for _, best in found])
-    scores = products.scores(np.concatenate([best for best, _ in found]))
-    return np.where(places < 0, np.float32(-np.inf), scores), places
+    best, places = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return np.where(places < 0, np.float32(-np.inf), products.scores(best)), places
 
 
 def _by_faiss(queries: np.ndarray, vectors: np.ndarray, count: int, gone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
