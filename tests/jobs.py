@@ -51,7 +51,7 @@ def tiny_settings(inputs: Path | str, store: Path | str, **sections: Any) -> dic
         "name": "tiny",
         "store": {"uri": str(store)},
         "corpus": {"path": f"{inputs}/corpus.parquet", "columns": {"metadata": ["year"]}},
-        "embed": {"model": str(CHECKPOINTS / "tiny-bge-en"), "precision": "fp32", "unit_rows": 60},
+        "embed": {"model": str(CHECKPOINTS / "tiny-bge-en"), "precision": "fp32", "unit_rows": 60, "tokenizers": 2},
         "index": {"kind": "flat", "segment_rows": 250},
         "queries": {"path": f"{inputs}/queries.jsonl", "qrels": f"{inputs}/qrels.tsv", "unit_rows": 4},
         "search": {"top_k": 20},

@@ -1,12 +1,15 @@
 """What the fault tests share: the job's inputs, its undisturbed rankings, and the table of what every fault did, printed at the end."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.fault_proxy import faults
 from tests.faults.outcomes import PASSAGES, QUERIES, SECTIONS, Outcome, end_started
@@ -70,9 +73,7 @@ def tally(request: pytest.FixtureRequest) -> Callable[[str, int, Outcome, int], 
 
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    make_corpus(folder, PASSAGES, QUERIES)
-    return folder
+    return _made_once(tmp_path_factory, "inputs", lambda folder: make_corpus(folder, PASSAGES, QUERIES))
 
 
 @pytest.fixture(scope="session")
@@ -80,9 +81,20 @@ def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: 
     """The store of a run that nobody disturbed."""
     from pipelines import run
 
-    store = tmp_path_factory.mktemp("finished")
-    run(tiny_config(inputs, store, **SECTIONS))
-    return store
+    return _made_once(tmp_path_factory, "finished", lambda store: run(tiny_config(inputs, store, **SECTIONS)))
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that one of pytest's processes makes and the others wait for. Nobody may write to it afterwards."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{folder}.lock"):
+        if not Path(f"{folder}.made").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what another process made in part
+            folder.mkdir()
+            make(folder)
+            Path(f"{folder}.made").touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

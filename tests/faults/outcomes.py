@@ -26,10 +26,10 @@ from tests.processes import end, kill, workers_of
 PASSAGES, QUERIES, SEED = 600, 24, 20260101
 SECTIONS: dict[str, Any] = {"embed": {"unit_rows": 20}, "index": {"segment_rows": 100}, "queries": {"unit_rows": 1}}
 UNITS = {"vectors": 30, "segments": 6, "rankings": 24}
-# Units that may be begun again when all of a job dies: one for each worker that a stage may have. Of vectors two read, four tokenise, one
+# Units that may be begun again when all of a job dies: one for each worker that a stage may have. Of vectors two read, two tokenise, one
 # embeds, two write, and in a re-index two each look up what is stored and put it beside; of rankings two read, tokenise, search, pair and
 # write, one embeds and one reranks, of which searching and reranking alone have nine and seven; one trains and two build segments.
-IN_HAND = {"embed": 9, "reindex": 13, "train": 1, "index": 2, "search": 9, "rerank": 7, "rank": 12}
+IN_HAND = {"embed": 7, "reindex": 11, "train": 1, "index": 2, "search": 9, "rerank": 7, "rank": 12}
 _started: list[subprocess.Popen] = []
 IDS = [f"p{i:05d}" for i in range(PASSAGES)]
 

@@ -51,7 +51,7 @@ def damages(*quick: str, of: Iterable[str] = DAMAGES) -> list:
     return [pytest.param(name, marks=() if name in quick else pytest.mark.chaos) for name in of]
 
 
-@pytest.mark.parametrize("damage", damages("a truncated vector file", IN_INDEX))
+@pytest.mark.parametrize("damage", damages(IN_INDEX))
 def test_a_damaged_unit_is_named_withdrawn_and_made_anew_and_no_other(damage, finished, reference, inputs, tally, tmp_path):
     kind, name, harm = DAMAGES[damage]
     path = tmp_path / "store"

@@ -27,6 +27,7 @@ def run(tmp_path, settings, env=None, timeout=500.0):
     return done
 
 
+@pytest.mark.chaos
 def test_a_passage_of_10_mb_is_cut_at_the_models_length_and_counted(tmp_path, local_ray, tally):
     texts = ["giant panda"] * 30
     texts[17] = " ".join(WORDS * (10_000_000 // len(" ".join(WORDS)) + 1))

@@ -59,6 +59,7 @@ def test_a_reindex_makes_anew_what_a_repair_withdrew(damage, store, configured):
     assert reindex(config).manifest.version == 2, "and then all is as it should be"
 
 
+@pytest.mark.chaos
 def test_vectors_that_were_made_anew_serve_another_index(store, configured):
     key = harm(store, "a truncated vector file")
     assert len(repair(configured()).withdrawn) == 1
@@ -86,6 +87,7 @@ def test_a_reindex_embeds_again_what_lost_its_vectors_and_nothing_else(store, co
     assert reindex(configured(index=IVF, reindex={"max_recall_drop": 1})).manifest.version == 3
 
 
+@pytest.mark.chaos
 def test_a_segment_of_one_unit_is_healed_by_the_same_bytes_again_and_again(local_ray, configured, tmp_path):
     whole = {"embed": {"unit_rows": 1000}, "index": {"segment_rows": 1000}}
     run(configured(**whole))
@@ -101,6 +103,7 @@ def test_a_segment_of_one_unit_is_healed_by_the_same_bytes_again_and_again(local
     assert reindex(configured(embed=whole["embed"], index=IVF, reindex={"max_recall_drop": 1})).manifest.version == 2
 
 
+@pytest.mark.chaos
 def test_a_segment_that_lost_its_index_and_its_vectors_is_taken_in_again(store, configured):
     key = harm(store, IN_INDEX)
     records = read_commits(store, "segments", committed_units(store, "segments"))

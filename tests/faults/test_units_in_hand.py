@@ -6,14 +6,14 @@ import pytest
 
 from actors.storage.objects import open_store
 from tests.fault_proxy import Rule
-from tests.faults.outcomes import IN_HAND, SECTIONS, check_none_done_again, check_rankings, wait_for
+from tests.faults.outcomes import SECTIONS, check_none_done_again, check_rankings, wait_for
 from tests.faults.weather import begun
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 
 # A pool and the workers of all operators with it: two read and two write beside those that tokenise and embed.
 POOLS = {
-    "one embeds what four tokenise": ({}, IN_HAND["embed"]),
+    "one embeds what four tokenise": ({"tokenizers": 4}, 9),
     "four embed what one tokenises": ({"tokenizers": 1, "workers": {"min_size": 4, "max_size": 4}}, 9),
 }
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import ray
 from nbclient import NotebookClient
 
 from tests.jobs import ROOT, make_corpus, tiny_settings, write_config
@@ -23,13 +24,14 @@ def test_the_notebook_is_stored_without_outputs_and_with_one_cell_of_parameters(
 
 
 @pytest.mark.cluster
-def test_the_notebook_runs_to_its_end_and_shows_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_notebook_runs_to_its_end_and_shows_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None):
     make_corpus(tmp_path, passages=60, queries=6)
     config = write_config(tmp_path / "tiny.yaml", tiny_settings(tmp_path, tmp_path / "store"))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     parameters.source = f"CONFIG = {str(config)!r}\nOVERRIDES = ['search.top_k=10']"
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

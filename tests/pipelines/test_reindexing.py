@@ -1,7 +1,6 @@
 """A corpus that changes, and the index that follows it: real Ray, real model, real FAISS, on the disk."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import time
@@ -21,15 +20,16 @@ from actors.searcher import Searcher
 from actors.storage.local_store import LocalStore
 from actors.storage.manifests import newest_version, read_version, version_numbers
 from configs.errors import UserError
-from configs.load import build_config, load_config
+from configs.load import build_config
 from configs.schema import Config, SearchConfig
 from pipelines import run
+from pipelines.cli import app, guarded
 from pipelines.outcome import Outcome
 from pipelines.preview import preview
 from pipelines.reindex import reindex
 from pipelines.verify import verify
 from pipelines.versions import difference_lines, rollback
-from tests.jobs import indexed_ids, indexed_texts, make_corpus, raytrieve, tiny_settings, tokens_of, write_config
+from tests.jobs import indexed_ids, indexed_texts, make_corpus, tiny_settings, tokens_of, write_config
 
 pytestmark = pytest.mark.cluster
 FILES, ROWS = 6, 60
@@ -334,7 +334,7 @@ def test_going_back_is_a_new_version_that_answers_as_the_old_one_did(inputs, cor
     assert reindex(config).manifest.rows == 359, "and the next re-index goes on from there"
 
 
-def test_a_store_on_s3_is_followed_rolled_back_swept_and_verified_as_one_on_disk(inputs, corpus, store, s3_environment, tmp_path):
+def test_a_store_on_s3_is_followed_rolled_back_swept_and_verified_as_one_on_disk(inputs, corpus, store, s3_environment, tmp_path, capsys):
     corpus.write(0, [{**row, "text": "another text"} if row["_id"] == "p00001" else row for row in corpus.rows(0)][:-1])
     client = s3_environment.client()
     for bucket, folder in (("corpus", corpus.folder), ("store", store)):
@@ -345,9 +345,9 @@ def test_a_store_on_s3_is_followed_rolled_back_swept_and_verified_as_one_on_disk
     path, config = str(write_config(tmp_path / "s3.yaml", made)), build_config(made, "test")
 
     def told(*arguments: str) -> str:
-        done = raytrieve(*arguments, env=s3_environment.environment)
-        assert done.returncode == 0 and s3_environment.secret_key not in done.stdout + done.stderr, done.stderr
-        return done.stdout
+        status, shown = guarded(lambda: app(list(arguments))), capsys.readouterr()
+        assert status == 0 and s3_environment.secret_key not in shown.out + shown.err, shown.err
+        return shown.out
 
     assert "0 added, 1 edited, 0 restated, 1 deleted" in told("reindex", path)
     ids = set(indexed_ids(config))
@@ -430,53 +430,3 @@ def test_a_run_that_loses_its_race_goes_on_from_the_winner_unless_both_change_th
     with pytest.raises(UserError, match="1 of the passages to upsert were changed by another run after version 4: look at version 5"):
         upsert_while(inputs, store, tmp_path, row, lambda: rollback(config, 2))
     assert version_numbers(LocalStore(store)) == [1, 2, 3, 4, 5]
-
-
-def follow_alone(path: Path, address: str) -> None:
-    """`raytrieve reindex` in a process of its own, joined to a Ray that is there."""
-    os.environ["RAY_ADDRESS"] = address
-    reindex(load_config(path))
-
-
-def overlapping(inputs: Path, store: Path, folder: Path) -> list[Path]:
-    """Ten upserts: eight delete a passage each, two change the metadata of one."""
-    texts, paths = live(store), []
-    for number in range(10):
-        name = f"p{number:05d}"
-        made = settings(inputs, store, reindex={"mode": "upsert", "lease_s": 5})
-        if number < 8:
-            made["reindex"]["deletions"] = str(folder / f"{number}.txt")
-            (folder / f"{number}.txt").write_text(f"{name}\n")
-        else:
-            made["corpus"]["path"] = str(folder / f"{number}.parquet")
-            row = {"_id": name, "text": texts[name], "year": 3000 + number}
-            pq.write_table(pa.Table.from_pylist([row]), folder / f"{number}.parquet")
-        paths.append(write_config(folder / f"{number}.yaml", made))
-    return paths
-
-
-def test_ten_runs_started_together_publish_ten_versions_and_the_last_has_every_change(inputs, corpus, store, tmp_path):
-    import ray
-
-    before, address = live(store), ray.get_runtime_context().gcs_address
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["actors.opening", "actors.loading", "pandas"])  # not Ray: its random ids would repeat in forks
-    paths = overlapping(inputs, store, tmp_path)
-    processes = [context.Process(target=follow_alone, args=(path, address)) for path in paths]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(500)
-    assert [process.exitcode for process in processes] == [0] * 10
-    config = configured(inputs, store)
-    assert version_numbers(LocalStore(store)) == list(range(1, 12))
-    assert all(verify(config, number).faults == () for number in range(2, 12))
-    assert live(store) == {name: text for name, text in before.items() if name not in {f"p{i:05d}" for i in range(8)}}
-    newest = newest_version(LocalStore(store))
-    assert newest is not None
-    metadata = {
-        row["id"]: json.loads(row["metadata"])["year"]
-        for entry in newest.segments[3:]
-        for row in pa.ipc.open_file(pa.BufferReader(LocalStore(store).get(entry.files["passages.arrow"].key))).read_all().to_pylist()
-    }
-    assert metadata == {"p00008": 3008, "p00009": 3009}

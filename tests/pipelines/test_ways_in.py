@@ -87,13 +87,6 @@ def test_the_head_answers_nobody_who_lacks_the_token(head):
         assert refused.value.code in (401, 403)
 
 
-def test_a_submitted_job_takes_its_code_from_the_working_directory(head):
-    shown = head.submit("python", "-c", "import pipelines, actors, configs; print('code from', pipelines.__file__)")
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("code from")]
-    assert "working_dir_files" in line and str(ROOT) not in line
-
-
 def test_a_job_submitted_as_the_readme_says_runs_to_its_report(head, tmp_path):
     make_corpus(tmp_path, passages=60, queries=6)
     settings = tiny_settings(tmp_path, tmp_path / "store")
@@ -106,12 +99,15 @@ def test_a_job_submitted_as_the_readme_says_runs_to_its_report(head, tmp_path):
     assert facts["passages"] == 60 and facts["metrics"]["reranked"] and report.with_name("report.html").is_file()
 
 
-def test_a_job_that_a_user_must_mend_fails_with_its_sentence(head, tmp_path):
+def test_a_job_takes_its_code_from_the_working_directory_and_fails_with_a_sentence_that_says_what_to_mend(head, tmp_path):
     make_corpus(tmp_path, passages=60, queries=6)
     config = write_config(tmp_path / "job.yaml", tiny_settings(tmp_path, tmp_path / "store", corpus={"path": "/no/such.parquet"}))
-    done = head.submit("python", "-m", "pipelines", "run", str(config))
+    asking = "import pipelines, actors, configs; print('code from', pipelines.__file__)"
+    done = head.submit("sh", "-c", f'python -c "{asking}" && exec python -m pipelines run {config}')
     assert done.returncode == 1
     assert "raytrieve: /no/such.parquet does not exist: correct corpus.path." in done.stdout
+    line = next(line for line in done.stdout.splitlines() if line.startswith("code from /"))
+    assert "working_dir_files" in line and str(ROOT) not in line
 
 
 def test_what_is_ignored_is_what_a_job_does_not_need(head, tmp_path):

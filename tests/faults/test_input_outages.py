@@ -58,6 +58,7 @@ def test_an_outage_past_the_deadline_is_an_error_in_good_time(s3, listed):
         assert time.monotonic() - started < 60 and source.failure is not None
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("whole", [True, False], ids=["a folder", "a file"])
 def test_an_outage_while_files_are_listed_is_not_noticed(whole, s3, listed):
     with faults(s3.endpoint) as proxy:
