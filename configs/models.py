@@ -103,8 +103,8 @@ class RerankConfig(Section):
     """As embed.revision."""
     adapter: str | None = None
     """As embed.adapter; for LLM rerankers."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """As embed.precision, without int8."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """As embed.precision; int8 is for cross-encoders, and refused where it changes the order of a few passages."""
     device: Literal["auto", "cpu", "cuda"] = execution("auto")
     """As embed.device."""
     depth: int | None = Field(default=None, ge=1)

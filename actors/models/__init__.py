@@ -82,7 +82,7 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     revision: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> CrossEncoder | LlmReranker | LateInteraction:
-    """A reranker, ready to score pairs; arguments as load_encoder's, but no int8.
+    """A reranker, ready to score pairs; arguments as load_encoder's; int8 is for cross-encoders.
 
     `kind`: auto goes by the checkpoint (cross_encoder, llm, layerwise, lightweight); late_interaction (MaxSim of token vectors)
     and m3 (the mix of all outputs of a bge-m3) take an encoder. `max_length`: tokens of a pair (default 512; LLM rerankers:
@@ -101,21 +101,26 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     from actors.models.m3_reranker import M3Reranker
     from actors.models.precision import place
     from actors.models.prompt_tokenizer import PromptTokenizer
+    from actors.models.quality_gate import require_same_order
     from actors.models.reranker_options import RerankerOptions
     from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
-    if precision == "int8":
-        raise UserError("precision int8 is for encoders: use auto, fp32, bf16 or fp16 for a reranker.")
     placement, info = place(device, precision, batch_tokens), read_description(folder)
     kind = choose_reranker_kind(info, kind)
+    if placement.int8 and kind != "cross_encoder":
+        raise UserError(f"precision int8 is for encoders and cross-encoders: use auto, fp32, bf16 or fp16 for a reranker of kind {kind}.")
     cutoffs = (cutoff_layers,) if isinstance(cutoff_layers, int) else tuple(cutoff_layers or ())
     merged = resolve_adapter(adapter, None, cache_dir) if adapter else None
     mix = None if weights is None else tuple(weights)
     options = RerankerOptions(prompt, cutoffs, compress_ratio, tuple(compress_layers), head, merged, mix)
     options.check(info, kind)
     if kind == "cross_encoder":
-        return CrossEncoder(folder, PairTokenizer(folder, max_length, query_max_length), placement)
+        pairs = PairTokenizer(folder, max_length, query_max_length)
+        reranker = CrossEncoder(folder, pairs, placement)
+        if placement.int8:
+            require_same_order(reranker, lambda: CrossEncoder(folder, pairs, place(device, "fp32", reranker.batch_tokens)))
+        return reranker
     if kind in ENCODER_KINDS:
         tokenizer = TextTokenizer(folder, max_length, query_max_length=query_max_length)
         if kind == "m3":

@@ -31,10 +31,10 @@ class CrossEncoder:
         self.pair_tokenizer, self.folder = pair_tokenizer, folder
         self.device, self.dtype = placement.device, placement.dtype
         self._info = info
-        tensors = Tensors(folder, self.device, self.dtype)
+        tensors = Tensors(folder, self.device, self.dtype, int8=placement.int8)
         self._backbone = Bert(info.config, tensors)
         self.batch_tokens = find_budget(info, self._backbone, placement)
-        self._head = ClassificationHead.take(info.model_type, self._backbone.prefix, tensors)
+        self._head = ClassificationHead.take(info.model_type, self._backbone.prefix, tensors.unrounded())
 
     @cached_property
     def digest(self) -> str:

@@ -3,6 +3,7 @@
 safetensors are mapped, not read; pickled .bin files go through torch.load(weights_only=True), which runs no code.
 """
 
+import copy
 import json
 import zipfile
 from pathlib import Path
@@ -29,6 +30,12 @@ class Tensors:
 
     def __contains__(self, name: str) -> bool:
         return name in self._readers
+
+    def unrounded(self) -> "Tensors":
+        """The same weights for maps that are not to be rounded: where a layer is as small as it is decisive."""
+        same = copy.copy(self)
+        same.int8 = False
+        return same
 
     def names(self) -> list[str]:
         """All names, in the files' order."""

@@ -52,9 +52,19 @@ def test_a_model_that_int8_spoils_is_refused_with_what_was_measured():
         load_encoder(CHECKPOINTS / "tiny-bge-multilingual-gemma2", device="cpu", precision="int8")
 
 
-def test_int8_is_for_encoders_on_cpus():
-    with pytest.raises(UserError, match="int8 is for encoders"):
-        load_reranker(CHECKPOINTS / "tiny-bge-reranker", device="cpu", precision="int8")
+@pytest.mark.parametrize("model", ["tiny-bge-reranker", "tiny-bert-reranker"])
+def test_a_cross_encoder_in_int8_gives_nearly_the_same_scores_whatever_stands_beside_a_pair(model):
+    exact, rounded = (load_reranker(CHECKPOINTS / model, device="cpu", precision=precision) for precision in ("fp32", "int8"))
+    pairs = [(TEXTS[i % 5], text) for i, text in enumerate(TEXTS)]
+    scores = rounded.compute_score(pairs)
+    assert not np.array_equal(scores, exact.compute_score(pairs))
+    assert np.corrcoef(scores, exact.compute_score(pairs))[0, 1] > 0.99
+    np.testing.assert_allclose(rounded.compute_score(pairs[::-1])[::-1], scores, atol=1e-5)
+
+
+def test_int8_is_for_encoders_and_cross_encoders_on_cpus():
+    with pytest.raises(UserError, match=r"int8 is for encoders and cross-encoders: use .* for a reranker of kind late_interaction"):
+        load_reranker(CHECKPOINTS / "tiny-bge-en", device="cpu", precision="int8", kind="late_interaction")
     with pytest.raises(UserError, match="int8 is for CPUs and the model goes to meta"):
         load_encoder(CHECKPOINTS / "tiny-bge-en", device="meta", precision="int8")
 
