@@ -16,6 +16,7 @@ from actors.loading import EncoderSpec
 from actors.models.tokens import TokenBatch
 from actors.parcels import Parcel
 from actors.reader import Workplace
+from actors.receipts import Repeats
 from actors.storage.commits import begin
 
 if TYPE_CHECKING:  # torch loads where a model does, not in every process that names this class
@@ -28,10 +29,12 @@ class Embedder:
     def __init__(self, spec: EncoderSpec, place: Workplace, dtype: Literal["fp16", "fp32"]) -> None:
         self._encoder, self._place = spec.encoder(), place
         self._dtype = np.dtype(np.float16 if dtype == "fp16" else np.float32)
-        self._outputs = spec.outputs
+        self._outputs, self._repeats = spec.outputs, Repeats(place)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
+        if (done := self._repeats.receipt(batch)) is not None:
+            return done
         parcel = Parcel.unpack(batch)
         header = parcel.header
         begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"], "Embedder")

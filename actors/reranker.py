@@ -18,6 +18,7 @@ from actors.models.tokens import TokenBatch
 from actors.opening import PassageSource
 from actors.parcels import Parcel
 from actors.reader import Workplace
+from actors.receipts import Repeats
 from actors.storage.commits import begin
 
 if TYPE_CHECKING:  # torch loads where a model does, not in every process that names this class
@@ -28,13 +29,15 @@ class Reranker:
     """Scores the first `depth` candidates of every query of a unit with a reranker of any kind."""
 
     def __init__(self, spec: RerankerSpec, place: Workplace, source: PassageSource, depth: int) -> None:
-        self._place, self._source, self._depth = place, source, depth
+        self._place, self._source, self._depth, self._repeats = place, source, depth, Repeats(place)
         self._model: Any = spec.reranker()  # by kind; all but late interaction over stored vectors score token ids
         self._exits = [(each.layer, each.keep) for each in spec.config.exits]
         self._stored, self._apart, self._normalize = spec.uses_stored_vectors, spec.kind in ENCODER_KINDS, spec.config.normalize
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Work on one parcel; the module says what comes in and what goes out."""
+        if (done := self._repeats.receipt(batch)) is not None:
+            return done
         parcel = Parcel.unpack(batch)
         header, started = parcel.header, time.perf_counter()
         begin(self._place.store, self._place.folder, header["unit"], self._place.run, header["attempt"], "Reranker")

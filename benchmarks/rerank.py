@@ -21,9 +21,10 @@ from benchmarks.checkpoints import Checkpoint, prepare
 from benchmarks.machine import bare_matmuls, has_bf16, matmul_shares
 from benchmarks.parity import NotTheSame, admit, check_scores
 from benchmarks.peers import Score, missing
-from benchmarks.results import Case, publish
+from benchmarks.results import Case, in_int8, publish
 from benchmarks.texts import scifact_passages, scifact_queries
 from benchmarks.timing import OURS, Contestant, measure
+from configs.errors import UserError
 
 Pairs = list[tuple[str, str]]
 
@@ -72,6 +73,11 @@ def _open(checkpoint: Checkpoint, left_out: dict[str, str]) -> dict[str, tuple[s
         left_out[_BF16] = "this machine has no bf16 hardware"
     precisions = ("fp32", "bf16") if _BF16 in scorers else ("fp32",)
     ours = {precision: load_reranker(checkpoint.folder, precision=precision).compute_score for precision in precisions}
+    if pick_device().type == "cpu":
+        try:
+            ours = {"int8": load_reranker(checkpoint.folder, precision="int8").compute_score} | ours
+        except UserError as refused:
+            left_out[f"{OURS} int8, {checkpoint.name}"] = str(refused)
     return scorers | {f"{OURS} {precision}": (precision, score) for precision, score in ours.items()}
 
 
@@ -84,14 +90,15 @@ def _case(
     left_out: dict[str, str],
 ) -> Case:
     def check(name: str, scores: np.ndarray, reference: np.ndarray) -> str:
-        return f"off by {check_scores(name, scores, reference, scorers[name][0])['max_error']:.0e} at most"
+        far = check_scores(name, scores, reference, scorers[name][0])
+        return f"correlation {far['correlation']:.4f}" if scorers[name][0] == "int8" else f"off by {far['max_error']:.0e} at most"
 
     lengths = _lengths(checkpoint, [pair for pairs in calls for pair in pairs])
     contestants = [Contestant(name, partial(_score_all, score, calls), len(lengths), "pairs") for name, (_, score) in scorers.items()]
     admitted, notes = admit(contestants, check, title, left_out)
     timings = measure([*admitted, *bare_matmuls(checkpoint.width, checkpoint.inner)], repeats)
     teraflops = checkpoint.teraflops(lengths)
-    facts = {"pairs": len(lengths), "tokens": int(lengths.sum()), "TFLOP": round(teraflops, 4)}
+    facts = {"pairs": len(lengths), "tokens": int(lengths.sum()), "TFLOP": round(teraflops, 4)} | in_int8(timings)
     return Case(title, timings, list(scorers)[-1], facts | matmul_shares(timings, teraflops), notes)
 
 

@@ -86,8 +86,8 @@ def train(folder: Path, batches: Iterator[Batch]) -> None:
 
     torch.manual_seed(0)
     start = resolve_checkpoint(MODEL)
-    tokenizer = AutoTokenizer.from_pretrained(start)
-    model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1)
+    tokenizer = AutoTokenizer.from_pretrained(start, trust_remote_code=False)
+    model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1, trust_remote_code=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
     for step, (titles, abstracts, wanted) in enumerate(batches):
         logits = model(**tokenizer(titles, abstracts, padding=True, truncation=True, max_length=_TOKENS, return_tensors="pt")).logits[:, 0]

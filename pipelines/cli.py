@@ -5,6 +5,7 @@ Exit status: 0 done; 1 an error of the program or the machine; 2 something the u
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable
 
@@ -39,6 +40,7 @@ def main() -> None:
 
 def guarded(command: Callable[[], object]) -> int:
     """Call a command and give its exit status."""
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks that fail beside the one whose error the command ends with
     try:
         command()
     except SystemExit as stop:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
+from actors.receipts import is_receipt
 from configs.schema import PoolConfig
 from pipelines.parcel_source import ParcelSource
 
@@ -98,8 +99,8 @@ def call_kept(batch: pa.Table, operator: Operator) -> Iterator[pa.Table]:
 
 
 def outputs(worker: Any, batch: pa.Table) -> Iterator[pa.Table]:
-    """The parcels a worker makes of one, whether it returns a table or yields several."""
-    result = worker(batch)
+    """The parcels a worker makes of one, whether it returns a table or yields several. A receipt goes on as it is."""
+    result = batch if is_receipt(batch) else worker(batch)
     if isinstance(result, pa.Table):
         yield result
     else:
