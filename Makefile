@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt
+# A module is compiled when it is first imported, and kept: Ray starts many short processes. To compile all that is installed takes as
+# long as installing it.
+export PYTHONDONTWRITEBYTECODE =
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint infra/constraints.txt
 
 .PHONY: quickstart test lint check unit chaos memory audit clean
 
@@ -37,6 +40,7 @@ $(VENV)/.torch: infra/constraints.txt
 
 $(VENV)/.quickstart: $(VENV)/.torch pyproject.toml
 	$(PIP) --editable ".[cpu,quickstart]"
+	$(BIN)/python -c "import actors.models.encoder, faiss, pipelines.whole_run, ray.data"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.quickstart pyproject.toml
