@@ -66,9 +66,9 @@ def follow_alone(path: Path, address: str) -> None:
     reindex(load_config(path))
 
 
-@pytest.mark.parametrize("runs", [3, pytest.param(10, marks=pytest.mark.chaos)])
-def test_runs_started_together_publish_a_version_each_and_the_last_has_every_change(runs, inputs, finished, tmp_path):
-    store = LocalStore(shutil.copytree(finished, tmp_path / "store"))
+@pytest.mark.chaos
+def test_ten_runs_started_together_publish_ten_versions_and_the_last_has_every_change(inputs, finished, tmp_path):
+    store, runs = LocalStore(shutil.copytree(finished, tmp_path / "store")), 10
     before, address = indexed_texts(store), ray.get_runtime_context().gcs_address
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["actors.opening", "actors.loading", "pandas"])  # not Ray: its random ids would repeat in forks

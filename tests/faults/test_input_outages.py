@@ -71,6 +71,7 @@ def test_an_outage_while_files_are_listed_is_not_noticed(whole, s3, listed):
         healed.join()
 
 
+@pytest.mark.chaos
 def test_a_listing_that_breaks_off_is_an_error_and_never_a_shorter_list(s3, s3_environment):
     client = s3_environment.client()
     with ThreadPoolExecutor(8) as pool:  # more than one page of a listing
