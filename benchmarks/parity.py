@@ -4,7 +4,6 @@ from collections.abc import Callable, MutableMapping, Sequence
 
 import numpy as np
 
-from actors.models.quality_gate import LEAST_CORRELATION
 from benchmarks.timing import OURS, Contestant, first_run
 
 VECTOR_ERROR = 1e-5
@@ -13,8 +12,8 @@ VECTOR_ERROR = 1e-5
 COSINE = 0.9995
 """Of bf16 vectors with fp32 ones, the worst pair."""
 
-SCORE_ERROR = {"fp32": 1e-3, "bf16": 2e-2}
-"""Of a reranker's logits; in int8 their correlation with fp32 ones counts, as in the model's own gate."""
+SCORE_ERROR = {"fp32": 1e-3, "bf16": 2e-2, "int8": 5e-2}
+"""Of a reranker's logits. In int8 the model's own gate has compared orders, on texts that differ more than random weights tell apart."""
 
 TIE = 1e-6
 
@@ -64,14 +63,9 @@ def check_vectors(name: str, vectors: np.ndarray, reference: np.ndarray, precisi
 
 
 def check_scores(name: str, scores: np.ndarray, reference: np.ndarray, precision: str) -> dict[str, float]:
-    """How far scores [n] are from fp32 ones, in int8 their correlation with them. Raises NotTheSame past the gate of their precision."""
+    """How far scores [n] are from fp32 ones. Raises NotTheSame past the gate of their precision."""
     if scores.shape != reference.shape:
         raise NotTheSame(f"{name}: {scores.shape} scores, but the reference has {reference.shape}")
-    if precision == "int8":
-        correlation = float(np.corrcoef(scores, reference)[0, 1])
-        if not correlation >= LEAST_CORRELATION:
-            raise NotTheSame(f"{name}: its scores' correlation with those in fp32 is {correlation:.4f}, less than {LEAST_CORRELATION}")
-        return {"correlation": correlation}
     error = float(np.abs(scores - reference).max(initial=0))
     if not error <= SCORE_ERROR[precision]:
         raise NotTheSame(f"{name}: a score is off by {error:.1e}, more than {SCORE_ERROR[precision]:.0e}")

@@ -53,11 +53,12 @@ def test_vectors_and_scores_that_are_no_number_or_off_are_refused(wrong):
         check_scores("raytrieve", np.array([0.5, wrong]), np.array([0.5, 0.5]), "fp32")
 
 
-def test_scores_in_int8_go_by_their_correlation_with_exact_ones():
+@pytest.mark.parametrize(("precision", "off"), [("fp32", 1e-2), ("bf16", 4e-2), ("int8", 0.1)])
+def test_a_score_that_is_off_by_more_than_its_precision_explains_is_refused(precision, off):
     reference = np.array([-2.0, 0.5, 1.0, 4.0])
-    assert check_scores("raytrieve", np.array([-1.95, 0.5, 0.95, 4.0]), reference, "int8")["correlation"] > 0.99
-    with pytest.raises(NotTheSame, match=r"raytrieve: its scores' correlation with those in fp32 is 0\.\d+, less than 0.99"):
-        check_scores("raytrieve", np.array([4.0, 1.0, 0.5, 5.0]), reference, "int8")
+    assert check_scores("raytrieve", reference + off / 20, reference, precision)["max_error"] == pytest.approx(off / 20)
+    with pytest.raises(NotTheSame, match="raytrieve: a score is off by"):
+        check_scores("raytrieve", reference + off, reference, precision)
 
 
 def test_a_lost_row_is_refused_and_a_tied_one_is_not():
