@@ -16,7 +16,7 @@ from actors.loading import EncoderSpec, RerankerSpec, adapter_folder, checkpoint
 from actors.models.checkpoint import choose_reranker_kind, reranker_kind
 from actors.models.description import CheckpointInfo, read_description
 from actors.models.encoder_options import EncoderOptions
-from actors.models.reranker_options import RerankerOptions, check_exits, head_layers
+from actors.models.reranker_options import RerankerOptions, check_exits, check_precision, head_layers
 from configs.errors import UserError
 from configs.schema import Config, InputConfig, QueriesConfig, RerankConfig, S3Config
 from pipelines.judgements import load_judgements
@@ -119,6 +119,7 @@ def check_reranker(config: RerankConfig, s3: S3Config) -> CheckpointInfo:
 def _check_settings(config: RerankConfig, options: RerankerOptions, info: CheckpointInfo, s3: S3Config) -> None:
     kind = choose_reranker_kind(info, config.kind)
     options.check(info, kind)
+    check_precision(config.precision, kind)
     if config.exits and kind not in ("layerwise", "lightweight"):
         raise UserError(f"{config.model} is a {kind} reranker, whose one head leaves no early exit: leave rerank.exits out.")
     if config.exits:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.errors import UserError
-
 if TYPE_CHECKING:
     from actors.models.cross_encoder import CrossEncoder
     from actors.models.encoder import Encoder
@@ -102,14 +100,13 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     from actors.models.precision import place
     from actors.models.prompt_tokenizer import PromptTokenizer
     from actors.models.quality_gate import require_same_order
-    from actors.models.reranker_options import RerankerOptions
+    from actors.models.reranker_options import RerankerOptions, check_precision
     from actors.models.text_tokenizer import PairTokenizer, TextTokenizer
 
     folder = resolve_checkpoint(model, revision, None, cache_dir)
     placement, info = place(device, precision, batch_tokens), read_description(folder)
     kind = choose_reranker_kind(info, kind)
-    if placement.int8 and kind != "cross_encoder":
-        raise UserError(f"precision int8 is for encoders and cross-encoders: use auto, fp32, bf16 or fp16 for a reranker of kind {kind}.")
+    check_precision(precision, kind)
     cutoffs = (cutoff_layers,) if isinstance(cutoff_layers, int) else tuple(cutoff_layers or ())
     merged = resolve_adapter(adapter, None, cache_dir) if adapter else None
     mix = None if weights is None else tuple(weights)

@@ -87,3 +87,9 @@ def check_exits(exits: Sequence[Exit], heads: range, cutoff: int) -> None:
     for layer, keep in exits:
         if not (keep >= 1 if isinstance(keep, int) else 0 < keep < 1):
             raise UserError(f"the exit at layer {layer} keeps {keep}: give a number of candidates from 1 up, or a share between 0 and 1.")
+
+
+def check_precision(precision: str, kind: str) -> None:
+    """Raises UserError on 8 bits for a reranker whose order has no gate to pass."""
+    if precision == "int8" and kind != "cross_encoder":
+        raise UserError(f"precision int8 is for encoders and cross-encoders: use auto, fp32, bf16 or fp16 for a reranker of kind {kind}.")

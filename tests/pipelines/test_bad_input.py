@@ -167,6 +167,10 @@ def test_a_setting_that_the_model_cannot_have_is_told_before_anything_runs(refus
         ("index={kind: ivf_pq, pq_bytes: 7}", "index.pq_bytes is 7, which does not divide the dimension 32: use 4 or 8"),
         ("index={kind: ivf_flat, nlist: 500, train_rows: 100}", "The index wants 500 lists but only 100 vectors train it"),
         ("index.seed=-1", "index.seed"),
+        (
+            f"rerank={{model: {ENCODER}, kind: late_interaction, precision: int8, max_length: 64}}",
+            "rerank: precision int8 is for encoders and cross-encoders: use auto, fp32, bf16 or fp16 for a reranker of kind late_",
+        ),
         ("evaluate.cuts=[]", "evaluate.cuts"),
         ('corpus.path=""', "corpus.path.0: it is empty: give a path, or an s3:// address"),
     ],
