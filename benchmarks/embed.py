@@ -22,7 +22,7 @@ from benchmarks.checkpoints import EMBEDDERS, Checkpoint, prepare
 from benchmarks.machine import bare_matmuls, matmul_shares, precisions
 from benchmarks.parity import NotTheSame, admit, check_vectors
 from benchmarks.peers import Encode, Peer
-from benchmarks.results import Case, in_int8, publish
+from benchmarks.results import Case, publish
 from benchmarks.texts import CORPORA, read_corpus
 from benchmarks.timing import OURS, Contestant, measure
 from configs.errors import UserError
@@ -122,7 +122,6 @@ def _case(
     timings = measure([*admitted, *bare_matmuls(checkpoint.width, checkpoint.inner)], repeats)
     teraflops = checkpoint.teraflops(lengths)
     facts = {"texts": len(lengths), "tokens": int(lengths.sum()), "longest": int(lengths.max()), "TFLOP": round(teraflops, 4)}
-    facts |= in_int8(timings)
     return Case(title, timings, f"{OURS} {precisions()[-1]}", facts | matmul_shares(timings, teraflops), notes)
 
 

@@ -21,10 +21,9 @@ from benchmarks.checkpoints import Checkpoint, prepare
 from benchmarks.machine import bare_matmuls, has_bf16, matmul_shares
 from benchmarks.parity import NotTheSame, admit, check_scores
 from benchmarks.peers import Score, missing
-from benchmarks.results import Case, in_int8, publish
+from benchmarks.results import Case, publish
 from benchmarks.texts import scifact_passages, scifact_queries
 from benchmarks.timing import OURS, Contestant, measure
-from configs.errors import UserError
 
 Pairs = list[tuple[str, str]]
 
@@ -73,11 +72,6 @@ def _open(checkpoint: Checkpoint, left_out: dict[str, str]) -> dict[str, tuple[s
         left_out[_BF16] = "this machine has no bf16 hardware"
     precisions = ("fp32", "bf16") if _BF16 in scorers else ("fp32",)
     ours = {precision: load_reranker(checkpoint.folder, precision=precision).compute_score for precision in precisions}
-    if pick_device().type == "cpu":
-        try:
-            ours = {"int8": load_reranker(checkpoint.folder, precision="int8").compute_score} | ours
-        except UserError as refused:
-            left_out[f"{OURS} int8, {checkpoint.name}"] = str(refused)
     return scorers | {f"{OURS} {precision}": (precision, score) for precision, score in ours.items()}
 
 
@@ -97,7 +91,7 @@ def _case(
     admitted, notes = admit(contestants, check, title, left_out)
     timings = measure([*admitted, *bare_matmuls(checkpoint.width, checkpoint.inner)], repeats)
     teraflops = checkpoint.teraflops(lengths)
-    facts = {"pairs": len(lengths), "tokens": int(lengths.sum()), "TFLOP": round(teraflops, 4)} | in_int8(timings)
+    facts = {"pairs": len(lengths), "tokens": int(lengths.sum()), "TFLOP": round(teraflops, 4)}
     return Case(title, timings, list(scorers)[-1], facts | matmul_shares(timings, teraflops), notes)
 
 

@@ -32,13 +32,6 @@ class Case:
         return {"case": self.title, "ours": self.ours, "contestants": rows, "ours_over": ratios, "facts": dict(self.facts)}
 
 
-def in_int8(timings: Sequence[Timing]) -> dict[str, Any]:
-    """Facts: how many times faster than each of the others ours is in 8 bits, which is not the precision that a case is about."""
-    mine = next((timing for timing in timings if timing.name == f"{OURS} int8"), None)
-    others = [timing for timing in timings if mine is not None and timing is not mine and timing.unit == mine.unit]
-    return {f"int8 over {timing.name}": mine.over(timing) for timing in others if mine is not None}
-
-
 def publish(name: str, cases: Sequence[Case], left_out: Mapping[str, str], folder: Path | None = None) -> Path:
     """Print the cases, write NAME.json and NAME.png into `folder` (default benchmarks/results). Returns the path of the JSON."""
     folder = folder or RESULTS

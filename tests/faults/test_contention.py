@@ -21,6 +21,7 @@ from tests.faults.outcomes import SECTIONS, UNITS, check_rankings, committed, ou
 from tests.jobs import indexed_texts, tiny_config, tiny_settings, write_config
 
 pytestmark = pytest.mark.cluster
+RUNS = 10
 
 
 @pytest.mark.chaos
@@ -44,11 +45,11 @@ def upserting(inputs: Path, store: Path, **reindex: Any) -> dict[str, Any]:
     return {**made, "queries": None, "rerank": None}
 
 
-def overlapping(inputs: Path, store: Path, folder: Path, runs: int) -> list[Path]:
+def overlapping(inputs: Path, store: Path, folder: Path) -> list[Path]:
     """Configs of so many upserts: the last two change the metadata of a passage each, the others delete one."""
     texts, paths = indexed_texts(LocalStore(store)), []
-    for number in range(runs):
-        name, deletes = f"p{number:05d}", number < runs - 2
+    for number in range(RUNS):
+        name, deletes = f"p{number:05d}", number < RUNS - 2
         made = upserting(inputs, store, **({"deletions": str(folder / f"{number}.txt")} if deletes else {}))
         if deletes:
             (folder / f"{number}.txt").write_text(f"{name}\n")
@@ -68,21 +69,21 @@ def follow_alone(path: Path, address: str) -> None:
 
 @pytest.mark.chaos
 def test_ten_runs_started_together_publish_ten_versions_and_the_last_has_every_change(inputs, finished, tmp_path):
-    store, runs = LocalStore(shutil.copytree(finished, tmp_path / "store")), 10
+    store = LocalStore(shutil.copytree(finished, tmp_path / "store"))
     before, address = indexed_texts(store), ray.get_runtime_context().gcs_address
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["actors.opening", "actors.loading", "pandas"])  # not Ray: its random ids would repeat in forks
-    paths = overlapping(inputs, store.root, tmp_path, runs)
+    paths = overlapping(inputs, store.root, tmp_path)
     processes = [context.Process(target=follow_alone, args=(path, address)) for path in paths]
     for process in processes:
         process.start()
     for process in processes:
         process.join(500)
-    assert [process.exitcode for process in processes] == [0] * runs
+    assert [process.exitcode for process in processes] == [0] * RUNS
     config = build_config(upserting(inputs, store.root), "test")
-    assert version_numbers(store) == list(range(1, runs + 2))
-    assert all(verify(config, number).faults == () for number in range(2, runs + 2))
-    assert indexed_texts(store) == {name: text for name, text in before.items() if name not in {f"p{i:05d}" for i in range(runs - 2)}}
+    assert version_numbers(store) == list(range(1, RUNS + 2))
+    assert all(verify(config, number).faults == () for number in range(2, RUNS + 2))
+    assert indexed_texts(store) == {name: text for name, text in before.items() if name not in {f"p{i:05d}" for i in range(RUNS - 2)}}
     newest = newest_version(store)
     assert newest is not None
     metadata = {
@@ -90,4 +91,4 @@ def test_ten_runs_started_together_publish_ten_versions_and_the_last_has_every_c
         for entry in newest.segments[UNITS["segments"] :]
         for row in pa.ipc.open_file(pa.BufferReader(store.get(entry.files["passages.arrow"].key))).read_all().to_pylist()
     }
-    assert metadata == {f"p{number:05d}": 3000 + number for number in (runs - 2, runs - 1)}
+    assert metadata == {f"p{number:05d}": 3000 + number for number in (RUNS - 2, RUNS - 1)}
