@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 # A module is compiled when it is first imported, and kept: Ray starts many short processes. To compile all that is installed takes as
 # long as installing it.
 export PYTHONDONTWRITEBYTECODE =
+WARM := $(BIN)/python -c "import actors.models.encoder, faiss, pipelines.whole_run, ray.data"
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint infra/constraints.txt
 
 .PHONY: quickstart test lint check unit chaos memory audit clean
@@ -40,12 +41,14 @@ $(VENV)/.torch: infra/constraints.txt
 
 $(VENV)/.quickstart: $(VENV)/.torch pyproject.toml
 	$(PIP) --editable ".[cpu,quickstart]"
-	$(BIN)/python -c "import actors.models.encoder, faiss, pipelines.whole_run, ray.data"
+	$(WARM)
 	touch $@
 
-$(VENV)/.test: $(VENV)/.quickstart pyproject.toml
+# With what the quickstart needs, in one go: pip looks at all that is installed each time.
+$(VENV)/.test: $(VENV)/.torch pyproject.toml
 	$(PIP) --editable ".[cpu,quickstart,notebook,test]"
-	touch $@
+	$(WARM)
+	touch $(VENV)/.quickstart $@
 
 audit: $(VENV)/.test ## known vulnerabilities of what is pinned and installed; without network it says SKIPPED
 	$(BIN)/python infra/audit.py

@@ -40,11 +40,14 @@ def s3_environment(s3: seaweed.S3Server, monkeypatch: pytest.MonkeyPatch) -> sea
 
 @pytest.fixture(scope="session")
 def local_ray(s3: seaweed.S3Server) -> Iterator[None]:
-    """One private Ray for the whole session; runs inside a test join it. Its workers, not this process, have the AWS chain of the S3."""
+    """One private Ray for the whole session; runs inside a test join it.
+
+    Its workers, not this process, have the AWS chain of the S3, and die of the word kumquat.
+    """
     import ray
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in s3.environment.items():
+        for name, value in {**s3.environment, "RAYTRIEVE_TEST_POISON": "kumquat"}.items():
             patch.setenv(name, value)
         ray.init("local", num_cpus=8, object_store_memory=300 << 20, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield

@@ -5,11 +5,17 @@ and nodes in each. The seed and the moments are part of the test's name, so that
 """
 
 import json
+import os
 import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from configs.load import build_config
+from configs.schema import Config
 from pipelines import run
 from tests.faults.nodes import ON_THE_SECOND, two_nodes
 from tests.faults.outcomes import (
@@ -21,12 +27,12 @@ from tests.faults.outcomes import (
     check_rankings,
     committed,
     kill_driver,
-    kill_workers,
     outcome,
     start,
     wait_for,
 )
-from tests.jobs import indexed_ids, raytrieve, tiny_config, tiny_settings, write_config
+from tests.jobs import indexed_ids, tiny_config, tiny_settings, write_config
+from tests.processes import kill, workers_of
 
 pytestmark = pytest.mark.cluster
 
@@ -83,16 +89,27 @@ def test_a_killed_driver_goes_on_where_it_was(kills, inputs, reference, tally, t
     assert {kind: len(committed(store, kind)) for kind in UNITS} == UNITS
 
 
-def test_a_killed_actor_is_replaced_and_at_most_its_units_are_redone(stage, inputs, reference, tally, tmp_path):
+def test_a_killed_actor_is_replaced_and_at_most_its_units_are_redone(stage, inputs, reference, tally, tmp_path, local_ray):
     store, (worker, folder, count) = tmp_path / "store", WORKERS[stage]
-    process = start(write_config(tmp_path / "job.yaml", tiny_settings(inputs, store, **SECTIONS)))
-    victims = kill_workers(process, worker, lambda: len(committed(store, folder)) >= count)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
     config = tiny_config(inputs, store, **SECTIONS)
+    victims = run_and_kill(config, worker, lambda: len(committed(store, folder)) >= count)
     check_rankings(config, reference)
     tally(f"kill -9 of the {worker} in the stage {stage}", victims, outcome(config), victims)
     check_none_done_again(config)
+
+
+def run_and_kill(config: Config, title: str, ready: Callable[[], bool]) -> int:
+    """A run in this process, on the tests' Ray, whose workers of that title get kill -9 as soon as `ready`. Returns how many they were."""
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(run, config)
+        victims: set[psutil.Process] = set()
+        while not victims:
+            assert not working.done(), f"it ended before there was anything to kill: {working.result()}"
+            victims = workers_of(os.getpid(), title) if ready() else victims
+            time.sleep(0.02)
+        kill(victims)
+        working.result(timeout=240)
+    return len(victims)
 
 
 @pytest.mark.chaos
@@ -113,14 +130,13 @@ def test_a_killed_node_costs_no_rows(stage, whole, inputs, reference, tally, tmp
     check_none_done_again(config)
 
 
-def test_a_row_that_kills_its_worker_ends_in_the_rejects_and_the_rest_completes(tmp_path):
+def test_a_row_that_kills_its_worker_ends_in_the_rejects_and_the_rest_completes(tmp_path, local_ray):
     rows = [{"_id": f"p{i}", "text": f"panda bear {i}" + " kumquat" * (i == 33)} for i in range(48)]
     (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sections = {"corpus": {"path": str(tmp_path / "corpus.jsonl"), "columns": {}, "max_reject_share": 0.1}, "embed": {"unit_rows": 8}}
     settings = {**tiny_settings(tmp_path, tmp_path / "store", ray={"retries": 1}, **sections), "queries": None, "rerank": None}
-    done = raytrieve("run", str(write_config(tmp_path / "job.yaml", settings)), env={"RAYTRIEVE_TEST_POISON": "kumquat"})
-    assert done.returncode == 0, done.stderr
     config = build_config(settings, "test")
+    run(config)  # on workers whose poison is the word kumquat
     assert sorted(indexed_ids(config)) == sorted(f"p{i}" for i in range(48) if i != 33)
     (listed,) = (tmp_path / "store").rglob("rejects-corpus.jsonl")
     (reject,) = [json.loads(line) for line in listed.read_text().splitlines()]

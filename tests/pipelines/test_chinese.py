@@ -48,7 +48,7 @@ def test_xquad_runs_through_the_chinese_config(language, tmp_path, local_ray):
     folder = XQUAD / language
     overrides = {"corpus.path": folder, "queries.path": folder, "queries.qrels": folder / "qrels" / "test.tsv"}
     overrides |= {"store.uri": tmp_path / "store", "embed.model": encoder, "rerank.model": reranker}
-    overrides |= {"embed.precision": "fp32", "rerank.precision": "fp32", "embed.pooling": "mean"}
+    overrides |= {"embed.precision": "fp32", "rerank.precision": "fp32", "embed.pooling": "mean", "embed.tokenizers": 2}
     config = load_config("chinese", [f"{field}={value}" for field, value in overrides.items()])
     report = run(config)
 

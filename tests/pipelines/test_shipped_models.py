@@ -23,7 +23,7 @@ def shipped(name: str, folder, **values: Any):
     make_corpus(folder, passages=150, queries=6)
     values |= {"store.uri": f"{folder}/store", "corpus.path": f"{folder}/corpus.parquet", "queries.path": f"{folder}/queries.jsonl"}
     values |= {"queries.qrels": f"{folder}/qrels.tsv", "corpus.columns": {"metadata": ["year"]}, "queries.columns": {}, "search.top_k": 20}
-    values |= {"embed.precision": "fp32", "rerank.precision": "fp32", "embed.max_length": 128, "ray.object_store_gb": 0.2}
+    values |= {"embed.precision": "fp32", "rerank.precision": "fp32", "embed.max_length": 128, "embed.tokenizers": 2}
     return load_config(name, [f"{field}={yaml.safe_dump(value, default_flow_style=True)}" for field, value in values.items()])
 
 
