@@ -1,9 +1,10 @@
 """Results of two ways to do the same work in; a refusal out where they differ. No figure is shown of work that was not the same."""
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 
 import numpy as np
 
+from actors.models.quality_gate import LEAST_CORRELATION
 from benchmarks.timing import OURS, Contestant, first_run
 
 VECTOR_ERROR = 1e-5
@@ -27,11 +28,11 @@ Check = Callable[[str, np.ndarray, np.ndarray], str]
 
 
 def admit(
-    contestants: Sequence[Contestant], check: Check, title: str, left_out: MutableMapping[str, str]
+    contestants: Sequence[Contestant], check: Check, title: str, left_out: MutableMapping[str, str], inexact: Collection[str] = ()
 ) -> tuple[list[Contestant], dict[str, str]]:
     """The contestants, warm, whose results are those of the first one, and notes by name; the reasons of the others go to `left_out`.
 
-    Raises NotTheSame where one of the others is ours.
+    Raises NotTheSame where one of the others is ours and not among the `inexact`, which not every checkpoint bears.
     """
     admitted, notes, reference = [], {}, None
     for contestant in contestants:
@@ -40,7 +41,7 @@ def admit(
         try:
             notes[contestant.name] = check(contestant.name, result, reference)
         except NotTheSame as difference:
-            if contestant.name.startswith(OURS):
+            if contestant.name.startswith(OURS) and contestant.name not in inexact:
                 raise
             left_out[f"{contestant.name} ({title})"] = str(difference)
         else:
@@ -70,6 +71,20 @@ def check_scores(name: str, scores: np.ndarray, reference: np.ndarray, precision
     if not error <= SCORE_ERROR[precision]:
         raise NotTheSame(f"{name}: a score is off by {error:.1e}, more than {SCORE_ERROR[precision]:.0e}")
     return {"max_error": error}
+
+
+def check_order(name: str, scores: np.ndarray, reference: np.ndarray, candidates: int) -> float:
+    """Mean over the queries of the correlation of int8 scores [n] with fp32 ones; query by query, `candidates` pairs each.
+
+    Raises NotTheSame below what the quality gate asks for.
+    """
+    if scores.shape != reference.shape:
+        raise NotTheSame(f"{name}: {scores.shape} scores, but the reference has {reference.shape}")
+    both = zip(scores.reshape(-1, candidates), reference.reshape(-1, candidates), strict=True)
+    correlation = float(np.mean([np.corrcoef(one, other)[0, 1] for one, other in both]))
+    if not correlation >= LEAST_CORRELATION:
+        raise NotTheSame(f"{name}: a query's scores correlate {correlation:.3f} with those in fp32, less than {LEAST_CORRELATION}")
+    return correlation
 
 
 def check_hits(rows: np.ndarray, reference: np.ndarray, queries: np.ndarray, vectors: np.ndarray) -> dict[str, float]:

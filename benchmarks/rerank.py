@@ -19,11 +19,12 @@ from actors.models.text_tokenizer import PairTokenizer
 from benchmarks import peers
 from benchmarks.checkpoints import Checkpoint, prepare
 from benchmarks.machine import bare_matmuls, has_bf16, matmul_shares
-from benchmarks.parity import NotTheSame, admit, check_scores
+from benchmarks.parity import NotTheSame, admit, check_order, check_scores
 from benchmarks.peers import Score, missing
 from benchmarks.results import Case, publish
 from benchmarks.texts import scifact_passages, scifact_queries
 from benchmarks.timing import OURS, Contestant, measure
+from configs.errors import UserError
 
 Pairs = list[tuple[str, str]]
 
@@ -33,6 +34,7 @@ _PEERS: dict[str, tuple[str, Callable[[Checkpoint], Score]]] = {
     "FlagEmbedding FlagReranker": ("FlagEmbedding", peers.open_flag_reranker),
 }
 _BF16 = "sentence-transformers CrossEncoder bf16"
+_INT8 = f"{OURS} int8"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +55,7 @@ def run(options: argparse.Namespace) -> Path:
             checkpoint = prepare(shape, Path(temporary))
             scorers = _open(checkpoint, left_out)
             for title, calls in (("one call per query", by_query), ("one call for all", [[pair for pairs in by_query for pair in pairs]])):
-                cases.append(_case(f"{checkpoint.name}, {title}", checkpoint, calls, scorers, options.repeats, left_out))
+                cases.append(_case(f"{checkpoint.name}, {title}", checkpoint, calls, scorers, options, left_out))
     return publish("rerank", cases, left_out, options.out)
 
 
@@ -72,7 +74,13 @@ def _open(checkpoint: Checkpoint, left_out: dict[str, str]) -> dict[str, tuple[s
         left_out[_BF16] = "this machine has no bf16 hardware"
     precisions = ("fp32", "bf16") if _BF16 in scorers else ("fp32",)
     ours = {precision: load_reranker(checkpoint.folder, precision=precision).compute_score for precision in precisions}
-    return scorers | {f"{OURS} {precision}": (precision, score) for precision, score in ours.items()}
+    scorers |= {f"{OURS} {precision}": (precision, score) for precision, score in ours.items()}
+    if pick_device().type == "cpu":
+        try:
+            scorers[_INT8] = ("int8", load_reranker(checkpoint.folder, precision="int8").compute_score)
+        except UserError as error:
+            left_out[f"{_INT8}, {checkpoint.name}"] = str(error)
+    return scorers
 
 
 def _case(
@@ -80,19 +88,23 @@ def _case(
     checkpoint: Checkpoint,
     calls: Sequence[Pairs],
     scorers: dict[str, tuple[str, Score]],
-    repeats: int,
+    options: argparse.Namespace,
     left_out: dict[str, str],
 ) -> Case:
+    ours = [name for name in scorers if name.startswith(OURS) and name != _INT8][-1]
+
     def check(name: str, scores: np.ndarray, reference: np.ndarray) -> str:
+        if scorers[name][0] == "int8":
+            return f"correlation {check_order(name, scores, reference, options.candidates):.4f}"
         return f"off by {check_scores(name, scores, reference, scorers[name][0])['max_error']:.0e} at most"
 
     lengths = _lengths(checkpoint, [pair for pairs in calls for pair in pairs])
     contestants = [Contestant(name, partial(_score_all, score, calls), len(lengths), "pairs") for name, (_, score) in scorers.items()]
-    admitted, notes = admit(contestants, check, title, left_out)
-    timings = measure([*admitted, *bare_matmuls(checkpoint.width, checkpoint.inner)], repeats)
+    admitted, notes = admit(contestants, check, title, left_out, (_INT8,))
+    timings = measure([*admitted, *bare_matmuls(checkpoint.width, checkpoint.inner)], options.repeats)
     teraflops = checkpoint.teraflops(lengths)
     facts = {"pairs": len(lengths), "tokens": int(lengths.sum()), "TFLOP": round(teraflops, 4)}
-    return Case(title, timings, list(scorers)[-1], facts | matmul_shares(timings, teraflops), notes)
+    return Case(title, timings, ours, facts | matmul_shares(timings, teraflops), notes)
 
 
 def _score_all(score: Score, calls: Sequence[Pairs]) -> np.ndarray:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from actors.models.backbones import Bert, Tensors, pack
+from actors.models import calibration
+from actors.models.backbones import Bert, Packed, Tensors, pack
 from actors.models.backbones.heads import ClassificationHead
 from actors.models.batching import Plan, run_with_budget
 from actors.models.checkpoint import checkpoint_digest, choose_reranker_kind, read_description
@@ -32,9 +33,9 @@ class CrossEncoder:
         self.device, self.dtype = placement.device, placement.dtype
         self._info = info
         tensors = Tensors(folder, self.device, self.dtype, int8=placement.int8)
-        self._backbone = Bert(info.config, tensors)
+        self._backbone = Bert(info.config, tensors, self._calibration() if placement.int8 else None)
         self.batch_tokens = find_budget(info, self._backbone, placement)
-        self._head = ClassificationHead.take(info.model_type, self._backbone.prefix, tensors.unrounded())
+        self._head = ClassificationHead.take(info.model_type, self._backbone.prefix, tensors)
 
     @cached_property
     def digest(self) -> str:
@@ -67,7 +68,15 @@ class CrossEncoder:
 
     def _forward(self, ids: list[np.ndarray], types: list[np.ndarray]) -> torch.Tensor:
         """Logits, float32 [b], of joined pairs."""
+        return self._head(self._backbone(self._packed(ids, types), "first"))
+
+    def _packed(self, ids: list[np.ndarray], types: list[np.ndarray]) -> Packed:
         packed = pack(TokenBatch.from_rows(ids), np.arange(len(ids)), self.device)
-        if self._info.token_types:
-            packed = packed.with_types(np.concatenate(types))
-        return self._head(self._backbone(packed, "first"))
+        return packed.with_types(np.concatenate(types)) if self._info.token_types else packed
+
+    def _calibration(self) -> Packed:
+        """Each question with its own answer, and with another's."""
+        queries, passages = self.pair_tokenizer.queries(calibration.QUESTIONS), self.pair_tokenizer.passages(calibration.ANSWERS)
+        count = len(queries)
+        joined = [self.pair_tokenizer.join(queries.take(i), passages.take((i + other) % count)) for i in range(count) for other in (0, 1)]
+        return self._packed([ids for ids, _ in joined], [types for _, types in joined])

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from actors.models import calibration
 from actors.models.backbones import Bert, Decoder, Packed, Tensors, common_prefix, open_backbone, pack, pack_alike
 from actors.models.backbones.m3_heads import M3Heads
 from actors.models.batching import Plan, by_prefix, run_with_budget
@@ -41,10 +42,15 @@ class Encoder:
         self._known = known_outputs(info)
         self.device, self.dtype = placement.device, placement.dtype
         self.dimension = options.dimension_of(info)
-        self._backbone = open_backbone(info, Tensors(folder, self.device, self.dtype, options.adapter, placement.int8))
+        tensors = Tensors(folder, self.device, self.dtype, options.adapter, placement.int8)
+        self._backbone = open_backbone(info, tensors, self._calibration() if placement.int8 else None)
         self.batch_tokens = find_budget(info, self._backbone, placement)
         self._adapter = options.adapter
         self._m3 = M3Heads.open(folder, info.hidden_size, self.device, self.dtype) if has_m3_heads(folder) else None
+
+    def _calibration(self) -> Packed:
+        tokens = self.tokenizer.passages((*calibration.QUESTIONS, *calibration.ANSWERS))
+        return pack(tokens, np.arange(len(tokens)), self.device)
 
     @property
     def token_dimension(self) -> int:

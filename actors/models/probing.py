@@ -87,7 +87,8 @@ def _seconds(info: CheckpointInfo, backbone: Bert, device: torch.device, tokens:
 def _remembered(info: CheckpointInfo, placement: Placement) -> Path:
     device = torch.cuda.get_device_name(placement.device) if placement.device.type == "cuda" else cpu_name()
     shape = [info.config.get(name) for name in _SHAPE]
-    identity = json.dumps([shape, str(placement.dtype), placement.int8, device, torch.get_num_threads(), torch.__version__])
+    kind = "calibrated" if placement.int8 else str(placement.dtype)
+    identity = json.dumps([shape, kind, device, torch.get_num_threads(), torch.__version__])
     return Path.home() / ".cache" / "raytrieve" / "budgets" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
 
 

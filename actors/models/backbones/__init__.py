@@ -28,6 +28,7 @@ __all__ = [
 Backbone = Bert | Decoder
 
 
-def open_backbone(info: CheckpointInfo, tensors: Tensors) -> Backbone:
-    """The network of a checkpoint, its weights taken from `tensors`. Raises UserError on absent or misfitting weights."""
-    return Decoder(info.config, tensors) if info.family.causal else Bert(info.config, tensors)
+def open_backbone(info: CheckpointInfo, tensors: Tensors, calibration: Packed | None = None) -> Backbone:
+    """The network of a checkpoint, its weights taken from `tensors`; `calibration` as Bert takes it. Raises UserError on absent or
+    misfitting weights."""
+    return Decoder(info.config, tensors) if info.family.causal else Bert(info.config, tensors, calibration)

@@ -1,7 +1,8 @@
 """Packed queries, keys and values in, packed contexts out: every row attends to itself alone and nothing is padded.
 
 On CUDA in half precision one variable-length kernel does all rows (not exercised by the CPU tests). Elsewhere rows of equal length
-go through torch's scaled_dot_product_attention together, without a mask: its fastest path, and exact.
+go through torch's scaled_dot_product_attention together, without a mask: its fastest path, and exact. Where a CPU computes faster with
+a number of keys that fills its vector registers, a row is shown some keys of its neighbours beside its own, and a mask hides them.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from torch.nn import functional
 
 from actors.models.backbones.layers import computed_in
 from actors.models.backbones.packing import Spans, runs_of_both
+
+_LANES = 16
+"""float32 numbers of a vector register of AVX-512."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,49 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries:
     query, key, value = (part.to(computed_in(part.dtype, part.device)) for part in (query, key, value))
     for first, count, asked, length in runs_of_both(queries, keys):
         q = slice(queries.starts[first], queries.starts[first] + count * asked)
-        k = slice(keys.starts[first], keys.starts[first] + count * length)
-        out[q] = _equal_lengths(_rows(query[q], count), _rows(key[k], count), _rows(value[k], count), rule).transpose(1, 2).flatten(0, 1)
+        asking, start = _rows(query[q], count), int(keys.starts[first])
+        window = _window(key, start, count, length) if asked > 1 and not rule.causal and not rule.softcap else None
+        if window is None:
+            k = slice(start, start + count * length)
+            context = _equal_lengths(asking, _rows(key[k], count), _rows(value[k], count), rule)
+        else:
+            mask = window.mask.expand(count, query.shape[1], asked, -1)
+            context = functional.scaled_dot_product_attention(asking, window.of(key), window.of(value), mask, scale=rule.scale)
+        out[q] = context.transpose(1, 2).flatten(0, 1)
     return out.flatten(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Of `count` rows that follow each other `apart` tokens apart, `width` tokens each from `start` on. `mask`: float32 [width]."""
+
+    start: int
+    count: int
+    apart: int
+    width: int
+    mask: torch.Tensor
+
+    def of(self, flat: torch.Tensor) -> torch.Tensor:
+        """[T, heads, d] as [count, heads, width, d], a view in which rows overlap."""
+        token, head, component = flat.stride()
+        shape = (self.count, flat.shape[1], self.width, flat.shape[2])
+        return flat.as_strided(shape, (self.apart * token, head, token, component), flat.storage_offset() + self.start * token)
+
+
+def _window(key: torch.Tensor, start: int, count: int, length: int) -> _Window | None:
+    """What to show rows of `length` keys, the first of which is at `start`; none where their own keys alone serve best.
+
+    What is hidden weighs exactly nothing, so that a row does not hang on its neighbours.
+    """
+    width = -(-length // _LANES) * _LANES
+    if key.device.type != "cpu" or key.dtype is not torch.float32 or width == length:
+        return None
+    before = 0 if start + (count - 1) * length + width <= len(key) else width - length
+    if before > start:
+        return None
+    mask = torch.full((width,), -torch.inf)
+    mask[before : before + length] = 0
+    return _Window(start - before, count, length, width, mask)
 
 
 def _rows(flat: torch.Tensor, count: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from actors.models.backbones.attention import AttentionRule, attend
-from actors.models.backbones.layers import Linear, LinearMap, RmsNorm, Rotary, Tables, activation, rotate
+from actors.models.backbones.layers import LinearMap, RmsNorm, Rotary, Tables, activation, rotate, take_map
 from actors.models.backbones.packing import Layout, Packed
 from actors.models.backbones.shared_prefixes import PackedPrefixes
 from actors.models.backbones.tensors import Tensors
@@ -161,14 +161,14 @@ def _take_block(tensors: Tensors, prefix: str, shape: DecoderShape, number: int)
     window = shape.windows[number] if shape.windows else 0
     return _Block(
         norm1=norm("input_layernorm"),
-        qkv=Linear.take(tensors, *(f"{prefix}self_attn.{part}_proj" for part in "qkv")),
+        qkv=take_map(tensors, *(f"{prefix}self_attn.{part}_proj" for part in "qkv")),
         q_norm=optional("self_attn.q_norm"),
         k_norm=optional("self_attn.k_norm"),
-        out=Linear.take(tensors, f"{prefix}self_attn.o_proj"),
+        out=take_map(tensors, f"{prefix}self_attn.o_proj"),
         post1=norm("post_attention_layernorm") if shape.post_norms else None,
         norm2=norm("pre_feedforward_layernorm" if shape.post_norms else "post_attention_layernorm"),
-        gate_up=Linear.take(tensors, f"{prefix}mlp.gate_proj", f"{prefix}mlp.up_proj"),
-        down=Linear.take(tensors, f"{prefix}mlp.down_proj"),
+        gate_up=take_map(tensors, f"{prefix}mlp.gate_proj", f"{prefix}mlp.up_proj"),
+        down=take_map(tensors, f"{prefix}mlp.down_proj"),
         post2=norm("post_feedforward_layernorm") if shape.post_norms else None,
         rule=AttentionRule(shape.scale, causal=True, window=window, softcap=shape.softcap),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from actors.models.backbones.layers import Linear, LinearMap
+from actors.models.backbones.layers import Linear
 from actors.models.backbones.tensors import Tensors
 
 
@@ -13,9 +13,9 @@ from actors.models.backbones.tensors import Tensors
 class ClassificationHead:
     """x [b, hidden] -> out(act(dense(x))) [b]."""
 
-    dense: LinearMap
+    dense: Linear
     act: Callable[[torch.Tensor], torch.Tensor]
-    out: LinearMap
+    out: Linear
 
     def __call__(self, first: torch.Tensor) -> torch.Tensor:
         """Logits, float32 [b]."""

@@ -31,8 +31,8 @@ class Int8Linear:
         """[T, in] to [T, out]."""
         low = x.amin(1, keepdim=True)
         scale = (x.amax(1, keepdim=True) - low).clamp_(min=_LEAST).div_(_INPUT_TOP)
-        # + 0.5: the conversion cuts off. One addcmul for both would take twice as long.
-        rounded = (x * (1 / scale)).add_(0.5 - low / scale).to(torch.uint8)
+        # + 0.5: the conversion cuts off. One addcmul for both would take twice as long, and torch's conversion to uint8 four times.
+        rounded = (x * (1 / scale)).add_(0.5 - low / scale).to(torch.int8).view(torch.uint8)
         products = torch.ops.onednn.qlinear_pointwise(
             rounded, 1.0, 0, self._packed, self.scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
@@ -48,11 +48,20 @@ class Int8Linear:
     @classmethod
     def quantize(cls, weight: torch.Tensor, bias: torch.Tensor | None) -> "Int8Linear":
         """Round the weights [out, in] of a map."""
-        scales = weight.abs().amax(1).clamp_(min=_LEAST).div_(_WEIGHT_TOP)
-        whole = (weight / scales[:, None]).round_().to(torch.int8)
+        whole, scales = round_weights(weight)
         return cls._pack(whole, scales, torch.zeros_like(scales) if bias is None else bias)
 
     @classmethod
     def _pack(cls, whole: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor) -> "Int8Linear":
-        packed = torch.ops.onednn.qlinear_prepack(whole.contiguous(), None)
-        return cls(whole, scales, bias, packed, torch.zeros(len(whole), dtype=torch.int64), whole.sum(1).float() * scales)
+        return cls(whole, scales, bias, *prepack(whole), whole.sum(1).float() * scales)
+
+
+def round_weights(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights float32 [out, in] as int8, and the scale of each output, float32 [out]."""
+    scales = weight.abs().amax(1).clamp_(min=_LEAST).div_(_WEIGHT_TOP)
+    return (weight / scales[:, None]).round_().to(torch.int8), scales
+
+
+def prepack(whole: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """int8 [out, in] as oneDNN multiplies it fastest, and the zero points that its product asks for, int64 [out]."""
+    return torch.ops.onednn.qlinear_prepack(whole.contiguous(), None), torch.zeros(len(whole), dtype=torch.int64)

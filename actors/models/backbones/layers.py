@@ -52,15 +52,14 @@ class Linear:
         """Outputs first to last alone, sharing the weights' memory."""
         return Linear(self.weight[first:last], None if self.bias is None else self.bias[first:last])
 
+    def rows(self, places: torch.Tensor) -> "Linear":
+        """The outputs at int64 [n] alone, copied."""
+        return Linear(self.weight[places], None if self.bias is None else self.bias[places])
+
     @classmethod
-    def take(cls, tensors: Tensors, *names: str) -> "LinearMap":
+    def take(cls, tensors: Tensors, *names: str) -> "Linear":
         """The maps of these names, stacked; biases where the checkpoint has them."""
-        weights = [tensors.take(f"{name}.weight") for name in names]
-        biases = [tensors.take(f"{name}.bias") for name in names if f"{name}.bias" in tensors]
-        if len(biases) not in (0, len(names)):
-            raise UserError(f"{tensors.folder}: only some of {', '.join(names)} have a bias: copy the whole checkpoint again.")
-        weight, bias = torch.cat(weights), torch.cat(biases) if biases else None
-        return Int8Linear.quantize(weight, bias) if tensors.int8 else cls.prepared(weight, bias)
+        return cls.prepared(*_stacked(tensors, *names))
 
     @classmethod
     def prepared(cls, weight: torch.Tensor, bias: torch.Tensor | None) -> "Linear":
@@ -70,6 +69,19 @@ class Linear:
 
 
 LinearMap = Linear | Int8Linear
+
+
+def take_map(tensors: Tensors, *names: str) -> LinearMap:
+    """As Linear.take, but in 8-bit integers where `tensors` asks for them."""
+    return Int8Linear.quantize(*_stacked(tensors, *names)) if tensors.int8 else Linear.take(tensors, *names)
+
+
+def _stacked(tensors: Tensors, *names: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    weights = [tensors.take(f"{name}.weight") for name in names]
+    biases = [tensors.take(f"{name}.bias") for name in names if f"{name}.bias" in tensors]
+    if len(biases) not in (0, len(names)):
+        raise UserError(f"{tensors.folder}: only some of {', '.join(names)} have a bias: copy the whole checkpoint again.")
+    return torch.cat(weights), torch.cat(biases) if biases else None
 
 
 def computed_in(dtype: torch.dtype, device: torch.device) -> torch.dtype:

@@ -3,7 +3,6 @@
 safetensors are mapped, not read; pickled .bin files go through torch.load(weights_only=True), which runs no code.
 """
 
-import copy
 import json
 import zipfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from configs.errors import UserError
 
 class Tensors:
     """Weights by name, read when asked for. `device` and `dtype` are what they become. `adapter`: a peft folder, merged into them.
-    `int8`: the network's linear maps are to run in 8-bit integers.
+    `int8`: a decoder's linear maps are to run in 8-bit integers (an encoder calibrates its own).
 
     Raises UserError naming a file that is damaged, or an adapter that can not be merged.
     """
@@ -30,12 +29,6 @@ class Tensors:
 
     def __contains__(self, name: str) -> bool:
         return name in self._readers
-
-    def unrounded(self) -> "Tensors":
-        """The same weights for maps that are not to be rounded: where a layer is as small as it is decisive."""
-        same = copy.copy(self)
-        same.int8 = False
-        return same
 
     def names(self) -> list[str]:
         """All names, in the files' order."""
