@@ -42,48 +42,38 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries:
     for first, count, asked, length in runs_of_both(queries, keys):
         q = slice(queries.starts[first], queries.starts[first] + count * asked)
         asking, start = _rows(query[q], count), int(keys.starts[first])
-        window = _window(key, start, count, length) if asked > 1 and not rule.causal and not rule.softcap else None
-        if window is None:
+        if _shows_more(query, key, asked, length, rule):
+            context = _shown_more(asking, _window(key, start, count, length), _window(value, start, count, length), length, rule)
+        else:
             k = slice(start, start + count * length)
             context = _equal_lengths(asking, _rows(key[k], count), _rows(value[k], count), rule)
-        else:
-            mask = window.mask.expand(count, query.shape[1], asked, -1)
-            context = functional.scaled_dot_product_attention(asking, window.of(key), window.of(value), mask, scale=rule.scale)
         out[q] = context.transpose(1, 2).flatten(0, 1)
     return out.flatten(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """Of `count` rows that follow each other `apart` tokens apart, `width` tokens each from `start` on. `mask`: float32 [width]."""
-
-    start: int
-    count: int
-    apart: int
-    width: int
-    mask: torch.Tensor
-
-    def of(self, flat: torch.Tensor) -> torch.Tensor:
-        """[T, heads, d] as [count, heads, width, d], a view in which rows overlap."""
-        token, head, component = flat.stride()
-        shape = (self.count, flat.shape[1], self.width, flat.shape[2])
-        return flat.as_strided(shape, (self.apart * token, head, token, component), flat.storage_offset() + self.start * token)
+def _shows_more(query: torch.Tensor, key: torch.Tensor, asked: int, length: int, rule: AttentionRule) -> bool:
+    """Whether rows of `length` keys are computed faster with some more, which a mask hides."""
+    plain = asked > 1 and not rule.causal and not rule.softcap and query.shape[1] == key.shape[1]
+    return plain and key.device.type == "cpu" and key.dtype is torch.float32 and length % _LANES > 0
 
 
-def _window(key: torch.Tensor, start: int, count: int, length: int) -> _Window | None:
-    """What to show rows of `length` keys, the first of which is at `start`; none where their own keys alone serve best.
-
-    What is hidden weighs exactly nothing, so that a row does not hang on its neighbours.
-    """
+def _window(flat: torch.Tensor, start: int, count: int, length: int) -> torch.Tensor:
+    """Rows of `length` tokens, the first at `start` of flat [T, heads, d], and what follows each of them, as [count, heads, width, d]: a
+    view in which rows overlap; where nothing follows, zeros."""
     width = -(-length // _LANES) * _LANES
-    if key.device.type != "cpu" or key.dtype is not torch.float32 or width == length:
-        return None
-    before = 0 if start + (count - 1) * length + width <= len(key) else width - length
-    if before > start:
-        return None
-    mask = torch.full((width,), -torch.inf)
-    mask[before : before + length] = 0
-    return _Window(start - before, count, length, width, mask)
+    missing = start + (count - 1) * length + width - len(flat)
+    if missing > 0:
+        flat, start = functional.pad(flat[start:], (0, 0, 0, 0, 0, missing)), 0
+    token, head, component = flat.stride()
+    shape = (count, flat.shape[1], width, flat.shape[2])
+    return flat.as_strided(shape, (length * token, head, token, component), flat.storage_offset() + start * token)
+
+
+def _shown_more(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, length: int, rule: AttentionRule) -> torch.Tensor:
+    """Contexts [n, heads, Lq, d] over the first `length` keys; the others weigh exactly nothing, so that no row hangs on what follows it."""
+    hidden = torch.zeros(key.shape[2]).index_fill_(0, torch.arange(length, key.shape[2]), -torch.inf)
+    mask = hidden.expand(*query.shape[:3], -1)
+    return functional.scaled_dot_product_attention(query, key, value, mask, scale=rule.scale)
 
 
 def _rows(flat: torch.Tensor, count: int) -> torch.Tensor:
