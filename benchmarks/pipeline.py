@@ -1,7 +1,7 @@
-"""`python -m benchmarks pipeline`: the embed stage under Ray beside the same engine fed from memory, and another library's encode alone.
+"""`python -m benchmarks pipeline`: the embed stage under Ray beside the same engine fed from memory, and other libraries' encode alone.
 
 The stage goes from a Parquet file to committed vectors, and its time has in it the start of its actors and the loading of the model; the
-engine and the other library are loaded and have their texts in memory. Ray itself runs already. What the stage does once its first
+engine and the other libraries are loaded and have their texts in memory. Ray itself runs already. What the stage does once its first
 unit is committed is told apart: that is how a long run goes on.
 """
 
@@ -10,6 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ from pipelines.embed import describe_embedding
 from pipelines.job import open_job
 from pipelines.whole_corpus import embed_corpus
 
-_PEER = "sentence-transformers"
+_PEERS = {
+    "sentence-transformers": ("sentence_transformers", peers.open_sentence_transformer),
+    "FlagEmbedding FlagModel": ("FlagEmbedding", peers.open_flag_model),
+}
 _UNITS = 5
 
 
@@ -43,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shapes", default="minilm", help="shapes, or folders of checkpoints, by commas")
     parser.add_argument("--texts", type=int, default=2000, help="passages of SciFact, at most 5,183")
     parser.add_argument("--unit-rows", type=int, default=250, help="passages of one work unit")
-    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="of our engine")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "int8"), help="of our engine")
 
 
 def run(options: argparse.Namespace) -> Path:
@@ -60,19 +64,20 @@ def _case(checkpoint: Checkpoint, temporary: Path, options: argparse.Namespace, 
     texts = scifact_passages(options.texts)
     tokens = float(TextTokenizer(checkpoint.folder).passages(texts).lengths.sum())
     encoder = load_encoder(checkpoint.folder, precision=options.precision)
-    precision = "bf16" if str(encoder.dtype) == "torch.bfloat16" else "fp32"
+    named = "bf16" if str(encoder.dtype) == "torch.bfloat16" else "fp32"
+    precision = "int8" if options.precision == "int8" else named
     stage = _Stage(_settings(checkpoint, temporary, texts, precision, options.unit_rows))
     works = {f"{OURS} {precision}, from memory": lambda: encoder.encode_corpus(texts).dense, f"{OURS} {precision}, under Ray": stage}
-    if reason := peers.missing("sentence_transformers"):
-        left_out[_PEER] = reason
-    else:
-        encode = peers.open_sentence_transformer(checkpoint)
-        works[f"{_PEER} encode alone"] = lambda: encode(texts, 0)
+    for peer, (module, opener) in _PEERS.items():
+        if reason := peers.missing(module):
+            left_out[peer] = reason
+        else:
+            works[f"{peer} encode alone"] = partial(opener(checkpoint), texts, 0)
     first = next(iter(works))
 
     def check(name: str, vectors: np.ndarray, reference: np.ndarray) -> str:
         agreement = check_vectors(name, vectors, reference, precision)
-        return "" if name == first else f"off by {agreement['max_error']:.0e} at most"
+        return "" if name == first else f"off by {agreement['max_error']:.0e} at most, cosine {agreement['min_cosine']:.4f}"
 
     title = f"{checkpoint.name}, scifact, {len(texts)} texts"
     admitted, notes = admit([Contestant(name, work, tokens, "tokens") for name, work in works.items()], check, title, left_out)

@@ -70,7 +70,7 @@ def _window(flat: torch.Tensor, start: int, count: int, length: int) -> torch.Te
 
 
 def _shown_more(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, length: int, rule: AttentionRule) -> torch.Tensor:
-    """Contexts [n, heads, Lq, d] over the first `length` keys; the others weigh exactly nothing, so that no row hangs on what follows it."""
+    """Contexts [n, heads, Lq, d] over the first `length` keys; the others weigh exactly nothing: no row hangs on them."""
     hidden = torch.zeros(key.shape[2]).index_fill_(0, torch.arange(length, key.shape[2]), -torch.inf)
     mask = hidden.expand(*query.shape[:3], -1)
     return functional.scaled_dot_product_attention(query, key, value, mask, scale=rule.scale)

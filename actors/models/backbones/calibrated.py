@@ -13,6 +13,10 @@ from actors.machine import has_vnni
 from actors.models.backbones.int8 import prepack, round_weights
 from actors.models.backbones.layers import Linear
 
+Fused = tuple[str, str]
+"""An activation that oneDNN computes on the way out of a product: its name and its variant."""
+
+_PLAIN: Fused = ("none", "")
 MARGIN = 1.25
 """Room left beyond what was seen, as a factor."""
 
@@ -80,11 +84,23 @@ class CalibratedLinear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[T, in] to [T, out]."""
-        return self._product(x, 1.0, 0, torch.float32, "none", "")
+        return self._product(self.place(x), _PLAIN, 1.0, 0, torch.float32)
 
-    def activated(self, x: torch.Tensor, activation: tuple[str, str], scale: float, zero: int) -> torch.Tensor:
-        """uint8 [T, out]: an activation (oneDNN's name and variant) of the outputs, over `scale`, plus `zero`; cut to 0..255."""
-        return self._product(x, scale, zero, torch.uint8, *activation)
+    def place(self, x: torch.Tensor) -> torch.Tensor:
+        """Inputs float32 [T, in] as whole numbers, uint8 [T, in]."""
+        return self.grid.place(torch.addcmul(self._offsets, x, self._factors))
+
+    def activated(self, placed: torch.Tensor, activation: Fused) -> torch.Tensor:
+        """float32 [T, out]: the activation of the outputs of placed inputs."""
+        return self._product(placed, activation, 1.0, 0, torch.float32)
+
+    def activated_whole(self, placed: torch.Tensor, activation: Fused, scale: float, zero: int) -> torch.Tensor:
+        """The same over `scale`, plus `zero`, as uint8 [T, out], cut to 0..255."""
+        return self._product(placed, activation, scale, zero, torch.uint8)
+
+    def rows(self, places: torch.Tensor) -> "CalibratedLinear":
+        """The outputs at int64 [n] alone, of inputs placed alike."""
+        return self._pack(self.grid, self.whole[places], self.scales[places], self.bias[places], self._factors, self._offsets)
 
     def part(self, first: int, last: int) -> "CalibratedLinear":
         """Outputs first to last alone; packed once."""
@@ -109,10 +125,10 @@ class CalibratedLinear:
     ) -> "CalibratedLinear":
         return cls(grid, whole, scales, bias, factors, offsets, *prepack(whole))
 
-    def _product(self, x: torch.Tensor, scale: float, zero: int, dtype: torch.dtype, post: str, variant: str) -> torch.Tensor:
-        rounded = self.grid.place(torch.addcmul(self._offsets, x, self._factors))
+    def _product(self, placed: torch.Tensor, activation: Fused, scale: float, zero: int, dtype: torch.dtype) -> torch.Tensor:
+        post, variant = activation
         return torch.ops.onednn.qlinear_pointwise(
-            rounded, 1.0, self.grid.zero, self._packed, self.scales, self._zeros, self.bias, scale, zero, dtype, post, [], variant
+            placed, 1.0, self.grid.zero, self._packed, self.scales, self._zeros, self.bias, scale, zero, dtype, post, [], variant
         )
 
 

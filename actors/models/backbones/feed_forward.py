@@ -1,26 +1,26 @@
 """The feed-forward step of an encoder's layer, exact or in 8-bit integers: [T, d] in, [T, d] out.
 
 In 8 bits, numbers stay whole between the two maps, activation included; the few inner neurons that reach far beyond all others, and
-would make the steps of all wide, are computed exactly (as outliers in LLM.int8(), Dettmers et al. 2022).
+would make the steps of all wide, go from map to map in float32 (as outliers in LLM.int8(), Dettmers et al. 2022).
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from actors.models.backbones.calibrated import MARGIN, CalibratedLinear, Grid, Seen
+from actors.models.backbones.calibrated import MARGIN, CalibratedLinear, Fused, Grid, Seen
 from actors.models.backbones.int8 import Int8Linear, prepack, round_weights
 from actors.models.backbones.layers import Activation, Linear
 
-_APART, _STANDS_OUT = 8, 1.5  # neurons computed exactly where the widest exceeds the one after them by this
-_FUSED = {
+_APART, _STANDS_OUT = 8, 1.5  # neurons kept apart where the widest exceeds the one after them by this
+_FUSED: dict[str, Fused] = {
     "gelu": ("gelu", "none"),
     "gelu_new": ("gelu", "tanh"),
     "gelu_pytorch_tanh": ("gelu", "tanh"),
     "gelu_fast": ("gelu", "tanh"),
     "relu": ("relu", ""),
 }
-"""Activations that oneDNN computes on the way out of a product: its name and variant of each."""
+"""The activations that oneDNN knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +42,42 @@ class CalibratedFeedForward:
     """x [T, d] -> about down(act(up(x))) [T, d], float32; act(up(x)) in 8 bits but for the neurons that stand out."""
 
     up: CalibratedLinear
-    name: str
+    activation: Fused
     scale: float
     zero: int
     scales: torch.Tensor
     bias: torch.Tensor
     _packed: torch.Tensor
     _zeros: torch.Tensor
-    apart: tuple[Linear, Activation, torch.Tensor] | None
-    """Of those neurons: the map to them, the activation, and the weights [neurons, d] from them."""
+    apart: tuple[CalibratedLinear, torch.Tensor] | None
+    """Of those neurons: the map to them, and the weights [neurons, d] from them."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[T, d] to [T, d]."""
-        inner = self.up.activated(x, _FUSED[self.name], self.scale, self.zero)
+        placed = self.up.place(x)
+        inner = self.up.activated_whole(placed, self.activation, self.scale, self.zero)
         out: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             inner, self.scale, self.zero, self._packed, self.scales, self._zeros, self.bias, 1.0, 0, torch.float32, "none", [], ""
         )
         if self.apart is None:
             return out
-        to, act, back = self.apart
-        return out.addmm_(act(to(x)), back)
+        to, back = self.apart
+        return out.addmm_(to.activated(placed, self.activation), back)
 
     @classmethod
     def of(cls, exact: FeedForward, outer: Seen, inner: Seen, grid: Grid) -> "CalibratedFeedForward":
         """An exact step, and the inputs that its two maps had of a few texts."""
-        order, weight = inner.high.argsort(descending=True), exact.down.weight.clone()
+        up, order = CalibratedLinear.of(exact.up, outer, grid), inner.high.argsort(descending=True)
         count = _APART if len(order) > _APART and inner.high[order[0]] > _STANDS_OUT * inner.high[order[_APART]] else 0
         apart, rest = order[:count], order[count:]
         least, greatest = min(float(inner.low.min()), 0.0), float(inner.high[rest].max()) * MARGIN
         scale = max(greatest - least, 1e-6) / grid.steps
-        exactly = (exact.up.rows(apart), exact.act, weight[:, apart].T.contiguous()) if count else None
+        weight = exact.down.weight.clone()
+        back = (up.rows(apart), weight[:, apart].T.contiguous()) if count else None
         weight[:, apart] = 0
         whole, scales = round_weights(weight)
         bias = torch.zeros_like(scales) if exact.down.bias is None else exact.down.bias
-        up = CalibratedLinear.of(exact.up, outer, grid)
-        return cls(up, exact.name, scale, round(-least / scale), scales, bias, *prepack(whole), exactly)
+        return cls(up, _FUSED[exact.name], scale, round(-least / scale), scales, bias, *prepack(whole), back)
 
 
 @dataclass(frozen=True, slots=True)

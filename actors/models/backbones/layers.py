@@ -52,10 +52,6 @@ class Linear:
         """Outputs first to last alone, sharing the weights' memory."""
         return Linear(self.weight[first:last], None if self.bias is None else self.bias[first:last])
 
-    def rows(self, places: torch.Tensor) -> "Linear":
-        """The outputs at int64 [n] alone, copied."""
-        return Linear(self.weight[places], None if self.bias is None else self.bias[places])
-
     @classmethod
     def take(cls, tensors: Tensors, *names: str) -> "Linear":
         """The maps of these names, stacked; biases where the checkpoint has them."""

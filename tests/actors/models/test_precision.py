@@ -39,6 +39,11 @@ def test_in_int8_a_vector_hangs_on_no_other_text(pooling):
     assert cosines(vectors(CHECKPOINTS / "tiny-bge-en", "fp32", pooling=pooling), together).min() > 0.99
 
 
+def test_a_trained_models_vectors_in_int8_hang_on_no_other_text_either():
+    together = vectors(MINILM, "int8")
+    np.testing.assert_allclose(vectors(MINILM, "int8", TEXTS[::-1], batch_tokens=100)[::-1], together, atol=1e-6)
+
+
 def test_decoders_take_int8_too():
     exact, rounded = (vectors(CHECKPOINTS / "tiny-bge-code-v1", precision) for precision in ("fp32", "int8"))
     assert cosines(exact, rounded).mean() > 0.98
