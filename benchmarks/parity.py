@@ -83,7 +83,7 @@ def check_order(name: str, scores: np.ndarray, reference: np.ndarray, candidates
     both = zip(scores.reshape(-1, candidates), reference.reshape(-1, candidates), strict=True)
     correlation = float(np.mean([np.corrcoef(one, other)[0, 1] for one, other in both]))
     if not correlation >= LEAST_CORRELATION:
-        raise NotTheSame(f"{name}: a query's scores correlate {correlation:.3f} with those in fp32, less than {LEAST_CORRELATION}")
+        raise NotTheSame(f"{name}: the scores of a query correlate {correlation:.3f} with those in fp32, less than {LEAST_CORRELATION}")
     return correlation
 
 

@@ -24,7 +24,7 @@ from actors.pieces import vectors_of
 from actors.storage.commits import CommitRecord
 from benchmarks import peers
 from benchmarks.checkpoints import Checkpoint, prepare
-from benchmarks.parity import admit, check_vectors
+from benchmarks.parity import NotTheSame, admit, check_vectors
 from benchmarks.results import Case, publish
 from benchmarks.texts import scifact_passages
 from benchmarks.timing import OURS, Contestant, Timing, measure, spread
@@ -40,6 +40,7 @@ _PEERS = {
     "FlagEmbedding FlagModel": ("FlagEmbedding", peers.open_flag_model),
 }
 _UNITS = 5
+_LEAST_COSINE = 0.98  # in any precision
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +78,8 @@ def _case(checkpoint: Checkpoint, temporary: Path, options: argparse.Namespace, 
 
     def check(name: str, vectors: np.ndarray, reference: np.ndarray) -> str:
         agreement = check_vectors(name, vectors, reference, precision)
+        if agreement["min_cosine"] < _LEAST_COSINE:
+            raise NotTheSame(f"{name}: a vector has cosine {agreement['min_cosine']:.4f} with ours, less than {_LEAST_COSINE}")
         return "" if name == first else f"off by {agreement['max_error']:.0e} at most, cosine {agreement['min_cosine']:.4f}"
 
     title = f"{checkpoint.name}, scifact, {len(texts)} texts"

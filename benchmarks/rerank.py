@@ -45,7 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Path:
-    """Compare and publish; returns the path of the JSON. Raises NotTheSame when our scores are not sentence-transformers'."""
+    """Compare and publish; returns the path of the JSON. Raises NotTheSame when our scores are not sentence-transformers'; in int8,
+    which random weights may not bear, ours are left out."""
     left_out = {name: reason for name, (module, _) in _PEERS.items() if (reason := missing(module))}
     if _REFERENCE in left_out:
         raise NotTheSame(f"nothing to compare our scores with: {left_out[_REFERENCE]}")

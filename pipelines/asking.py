@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.corpus.planning import WorkUnit
 from actors.loading import RerankerSpec, examples_of
+from actors.models import calibration
 from actors.models.checkpoint import ENCODER_KINDS, CheckpointInfo, choose_reranker_kind
 from actors.models.text_tokenizer import TextTokenizer
 from actors.storage.fingerprints import fingerprint, semantic_fields
@@ -77,13 +78,17 @@ def prepare(job: Job, manifest: Manifest, embedding: Embedding) -> Asking:
     only = config.queries.only_judged and sorted(judged(job))
     candidates = fingerprint([manifest.content, encoder, config.search.top_k, only, *_beyond_dense(config.search)])
     reranking = [
-        [spec.weights, spec.precision, spec.kind, spec.uses_stored_vectors, *_instructions(spec), semantic_fields(spec.config)]
+        [spec.weights, _exactness(spec), spec.kind, spec.uses_stored_vectors, *_instructions(spec), semantic_fields(spec.config)]
         for spec in specs
     ]
     rankings = fingerprint([candidates, reranking, *(["documents"] if config.search.roll_up else [])])
     return Asking(
         job, manifest, embedding, config.queries, specs, tuple(units), candidates, rankings, repeated_queries(job, config.queries, units)
     )
+
+
+def _exactness(spec: RerankerSpec) -> str:
+    return f"int8 {calibration.SCHEME}" if spec.precision == "int8" else spec.precision
 
 
 def _instructions(spec: RerankerSpec) -> list[str]:

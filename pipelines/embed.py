@@ -9,6 +9,7 @@ from actors.chunker import Chunker
 from actors.corpus.planning import WorkUnit
 from actors.embedder import Embedder
 from actors.loading import EncoderSpec
+from actors.models import calibration
 from actors.models.description import read_description
 from actors.reader import Reader, Workplace
 from actors.storage.commits import CommitRecord, committed_units, read_commits
@@ -72,6 +73,8 @@ def describe_embedding(job: Job) -> Embedding:
         "store_token_vectors": section.store_token_vectors,
         "store_sparse": section.store_sparse,
     }
+    if spec.precision == "int8":
+        facts["int8"] = calibration.SCHEME
     if overruled := tokenizer.overruled:
         facts["tokenizer"] = overruled
     chunking = job.config.corpus.chunking

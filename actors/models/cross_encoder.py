@@ -32,7 +32,7 @@ class CrossEncoder:
         self.pair_tokenizer, self.folder = pair_tokenizer, folder
         self.device, self.dtype = placement.device, placement.dtype
         self._info = info
-        tensors = Tensors(folder, self.device, self.dtype, int8=placement.int8)
+        tensors = Tensors(folder, self.device, self.dtype)
         self._backbone = Bert(info.config, tensors, self._calibration() if placement.int8 else None)
         self.batch_tokens = find_budget(info, self._backbone, placement)
         self._head = ClassificationHead.take(info.model_type, self._backbone.prefix, tensors)

@@ -43,7 +43,7 @@ class Encoder:
         self.device, self.dtype = placement.device, placement.dtype
         self.dimension = options.dimension_of(info)
         tensors = Tensors(folder, self.device, self.dtype, options.adapter, placement.int8)
-        self._backbone = open_backbone(info, tensors, self._calibration() if placement.int8 else None)
+        self._backbone = open_backbone(info, tensors, self._calibration() if placement.int8 and not info.family.causal else None)
         self.batch_tokens = find_budget(info, self._backbone, placement)
         self._adapter = options.adapter
         self._m3 = M3Heads.open(folder, info.hidden_size, self.device, self.dtype) if has_m3_heads(folder) else None

@@ -1,11 +1,12 @@
 """Packed queries, keys and values in, packed contexts out: every row attends to itself alone and nothing is padded.
 
 On CUDA in half precision one variable-length kernel does all rows (not exercised by the CPU tests). Elsewhere rows of equal length
-go through torch's scaled_dot_product_attention together, without a mask: its fastest path, and exact. Where a CPU computes faster with
-a number of keys that fills its vector registers, a row is shown some keys of its neighbours beside its own, and a mask hides them.
+go through torch's scaled_dot_product_attention together, without a mask: its fastest path, and exact. On CPUs with AVX-512, which
+compute faster with a number of keys that fills their registers, a row is shown some keys of its neighbours too, and a mask hides them.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ from torch.nn import functional
 from actors.models.backbones.layers import computed_in
 from actors.models.backbones.packing import Spans, runs_of_both
 
-_LANES = 16
-"""float32 numbers of a vector register of AVX-512."""
+_LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
+"""float32 numbers of a vector register, where it has been measured that keys which do not fill the last one are slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,15 @@ def _window(flat: torch.Tensor, start: int, count: int, length: int) -> torch.Te
 
 
 def _shown_more(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, length: int, rule: AttentionRule) -> torch.Tensor:
-    """Contexts [n, heads, Lq, d] over the first `length` keys; the others weigh exactly nothing: no row hangs on them."""
-    hidden = torch.zeros(key.shape[2]).index_fill_(0, torch.arange(length, key.shape[2]), -torch.inf)
-    mask = hidden.expand(*query.shape[:3], -1)
+    """Contexts [n, heads, Lq, d] over the first `length` keys; the others, being finite, weigh exactly nothing."""
+    mask = _hiding(key.shape[2], length).expand(*query.shape[:3], -1)
     return functional.scaled_dot_product_attention(query, key, value, mask, scale=rule.scale)
+
+
+@lru_cache(maxsize=1024)
+def _hiding(width: int, length: int) -> torch.Tensor:
+    """float32 [width]: 0 up to `length`, then minus infinity."""
+    return torch.where(torch.arange(width) < length, 0.0, -torch.inf)
 
 
 def _rows(flat: torch.Tensor, count: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ texts to calibrate by, linear maps run in 8-bit integers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from actors.models.backbones.attention import AttentionRule, attend
 from actors.models.backbones.calibrated import CalibratedLinear, Grid, Seen
-from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward, RoundedFeedForward, calibrated
+from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward
 from actors.models.backbones.layers import LayerNorm, Linear, activation
 from actors.models.backbones.packing import Packed, Spans
 from actors.models.backbones.tensors import Tensors
@@ -61,7 +62,7 @@ class _Rounded:
     qkv: CalibratedLinear
     out: CalibratedLinear
     norm1: LayerNorm
-    feed: CalibratedFeedForward | RoundedFeedForward
+    feed: CalibratedFeedForward
     norm2: LayerNorm
 
 
@@ -92,7 +93,7 @@ class Bert:
         names = _DISTILBERT_NAMES if distil else _BERT_NAMES
         count = int(config["n_layers" if distil else "num_hidden_layers"])
         exact = [_take_block(tensors, f"{prefix}{names['layers']}.{i}.", names, act, eps) for i in range(count)]
-        self._blocks: Sequence[_Block] = exact if calibration is None else self._calibrated(exact, calibration)
+        self._blocks: Sequence[_Block] = exact if calibration is None else self._calibrated(exact, calibration, tensors.folder)
 
     def __call__(self, packed: Packed, only: Only | None = None) -> torch.Tensor:
         """Last hidden states [T, hidden], or [b, hidden] of the first or last token of each text."""
@@ -133,15 +134,17 @@ class Bert:
         return block.norm2(block.feed(hidden).add_(hidden))
 
     @torch.inference_mode()
-    def _calibrated(self, exact: Sequence[_Exact], packed: Packed) -> list[_Rounded]:
+    def _calibrated(self, exact: Sequence[_Exact], packed: Packed, folder: Path) -> list[_Rounded]:
         """The blocks in 8-bit integers, by what flows through each map when the exact network reads `packed`."""
         rounded, hidden, grid = [], self._embed(packed), Grid.of_this_machine()
         for block in exact:
             context = self._attend(block, hidden, packed.spans)
             middle = block.norm1(block.out(context).add_(hidden))
             inner = block.feed.act(block.feed.up(middle))
+            if not (hidden.isfinite().all() and inner.isfinite().all()):
+                raise UserError(f"{folder}: the network computes numbers that are not finite: copy the checkpoint again.")
             qkv, out = CalibratedLinear.of(block.qkv, Seen.of(hidden), grid), CalibratedLinear.of(block.out, Seen.of(context), grid)
-            feed = calibrated(block.feed, Seen.of(middle), Seen.of(inner), grid)
+            feed = CalibratedFeedForward.of(block.feed, Seen.of(middle), Seen.of(inner), grid)
             rounded.append(_Rounded(qkv, out, block.norm1, feed, block.norm2))
             hidden = block.norm2(block.feed.down(inner).add_(middle))
         return rounded

@@ -1,8 +1,8 @@
 """Exact linear maps and the numbers that flow through them in, the same maps in 8-bit integers with fixed scales out.
 
 Scales are found once, over a few texts, so that nothing has to be measured of each token, and no result hangs on its batch. Each input
-of a map has a scale of its own, half of whose spread the weights take over (SmoothQuant, Xiao et al. 2023). Numbers are cut at 1.25
-times the range of what was seen.
+has a scale of its own, half of whose spread the weights take over (SmoothQuant, Xiao et al. 2023). Numbers are cut at 1.25 times the
+range of what was seen.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ _LEAST = 1e-3  # of the widest range or the largest weight: an input that hardly
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Between which values each input of a map lay, float32 [in] each: rounded, so that the order of sums does not show in them."""
+    """Between which values each input of a map lay, float32 [in] each: rounded, so that the order of sums seldom shows in them."""
 
     low: torch.Tensor
     high: torch.Tensor
@@ -95,8 +95,9 @@ class CalibratedLinear:
         return self._product(placed, activation, 1.0, 0, torch.float32)
 
     def activated_whole(self, placed: torch.Tensor, activation: Fused, scale: float, zero: int) -> torch.Tensor:
-        """The same over `scale`, plus `zero`, as uint8 [T, out], cut to 0..255."""
-        return self._product(placed, activation, scale, zero, torch.uint8)
+        """The same over `scale`, plus `zero`, as uint8 [T, out], cut to the grid."""
+        whole = self._product(placed, activation, scale, zero, torch.uint8)
+        return whole if self.grid.bits == 8 else whole.clamp_(max=self.grid.steps)
 
     def rows(self, places: torch.Tensor) -> "CalibratedLinear":
         """The outputs at int64 [n] alone, of inputs placed alike."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from actors.models.backbones.calibrated import MARGIN, CalibratedLinear, Fused, Grid, Seen
-from actors.models.backbones.int8 import Int8Linear, prepack, round_weights
+from actors.models.backbones.int8 import prepack, round_weights
 from actors.models.backbones.layers import Activation, Linear
 
 _APART, _STANDS_OUT = 8, 1.5  # neurons kept apart where the widest exceeds the one after them by this
@@ -19,8 +19,10 @@ _FUSED: dict[str, Fused] = {
     "gelu_pytorch_tanh": ("gelu", "tanh"),
     "gelu_fast": ("gelu", "tanh"),
     "relu": ("relu", ""),
+    "silu": ("swish", ""),
+    "swish": ("swish", ""),
 }
-"""The activations that oneDNN knows."""
+"""Every activation of layers.py, as oneDNN names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +69,14 @@ class CalibratedFeedForward:
     @classmethod
     def of(cls, exact: FeedForward, outer: Seen, inner: Seen, grid: Grid) -> "CalibratedFeedForward":
         """An exact step, and the inputs that its two maps had of a few texts."""
-        up, order = CalibratedLinear.of(exact.up, outer, grid), inner.high.argsort(descending=True)
+        up, order = CalibratedLinear.of(exact.up, outer, grid), inner.high.argsort(descending=True, stable=True)
         count = _APART if len(order) > _APART and inner.high[order[0]] > _STANDS_OUT * inner.high[order[_APART]] else 0
         apart, rest = order[:count], order[count:]
-        least, greatest = min(float(inner.low.min()), 0.0), float(inner.high[rest].max()) * MARGIN
-        scale = max(greatest - least, 1e-6) / grid.steps
+        least, greatest = min(float(inner.low.min()), 0.0), max(float(inner.high[rest].max()), 0.0) * MARGIN
+        scale = max(greatest - least, 1e-3 * float(inner.high.max()), 1e-6) / grid.steps
         weight = exact.down.weight.clone()
         back = (up.rows(apart), weight[:, apart].T.contiguous()) if count else None
         weight[:, apart] = 0
         whole, scales = round_weights(weight)
         bias = torch.zeros_like(scales) if exact.down.bias is None else exact.down.bias
         return cls(up, _FUSED[exact.name], scale, round(-least / scale), scales, bias, *prepack(whole), back)
-
-
-@dataclass(frozen=True, slots=True)
-class RoundedFeedForward:
-    """The same where the activation is none that oneDNN computes: each token's inner neurons have a scale of their own."""
-
-    up: CalibratedLinear
-    act: Activation
-    down: Int8Linear
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """[T, d] to [T, d]."""
-        return self.down(self.act(self.up(x)))
-
-
-def calibrated(exact: FeedForward, outer: Seen, inner: Seen, grid: Grid) -> CalibratedFeedForward | RoundedFeedForward:
-    """A step in 8-bit integers."""
-    if exact.name in _FUSED:
-        return CalibratedFeedForward.of(exact, outer, inner, grid)
-    up, down = CalibratedLinear.of(exact.up, outer, grid), Int8Linear.quantize(exact.down.weight, exact.down.bias)
-    return RoundedFeedForward(up, exact.act, down)

@@ -1,4 +1,4 @@
-"""A float32 linear map in, the same in 8-bit integers out: for CPUs without bf16 instructions, at a small cost in accuracy.
+"""A float32 linear map in, the same in 8-bit integers out: for decoders on CPUs without bf16 instructions (encoders: calibrated.py).
 
 Each output's weights have a scale of their own, and each token's inputs a scale and an offset, so that a vector does not hang on the
 texts it was computed with. Inputs have 7 bits: processors without VNNI add two products in 16 bits, which 8 bits would overflow.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from actors.models.backbones.calibrated import CalibratedLinear, Grid, Seen
-from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward, calibrated
+from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward
 from actors.models.backbones.layers import Linear, activation
 
 GRIDS = [Grid(7), Grid.of_this_machine()]
@@ -39,7 +39,7 @@ def error(found, exact):
 def rounded(exact, grid=GRIDS[-1]):
     x = states(200)
     inner = exact.act(exact.up(x))
-    return calibrated(exact, Seen.of(x), Seen.of(inner), grid)
+    return CalibratedFeedForward.of(exact, Seen.of(x), Seen.of(inner), grid)
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=["7-bit", "this-machine"])
@@ -71,10 +71,25 @@ def test_a_feed_forward_step_is_near_the_exact_one_with_any_activation(name, gri
     assert 0 < error(rounded(exact, grid=grid)(fresh), exact(fresh)) < 0.03 * 2 ** (8 - grid.bits)
 
 
+@pytest.mark.parametrize("grid", GRIDS, ids=["7-bit", "this-machine"])
+def test_inner_numbers_beyond_what_was_seen_stay_on_the_grid(grid):
+    step = rounded(feed_forward("gelu"), grid)
+    inner = step.up.activated_whole(step.up.place(states(50) * 10), step.activation, step.scale, step.zero)
+    assert 0 <= int(inner.min()) and int(inner.max()) == grid.steps
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu"])
+def test_neurons_that_never_fired_may_yet(name):
+    quiet = FeedForward(Linear(numbers(96, 64) / 8, torch.full((96,), -60.0)), name, activation(name), linear(64, 96))
+    x = states(200)
+    step = CalibratedFeedForward.of(quiet, Seen.of(x), Seen.of(quiet.act(quiet.up(x))), GRIDS[-1])
+    assert 0 <= step.zero <= 255 and step(x).isfinite().all()
+
+
 def test_a_neuron_that_reaches_far_beyond_the_others_costs_them_no_accuracy():
     exact, fresh = feed_forward("gelu", outlier=40.0), states(100, seed=2)
     step = rounded(exact)
-    assert isinstance(step, CalibratedFeedForward) and step.apart is not None
+    assert step.apart is not None
     assert error(step(fresh), exact(fresh)) < error(rounded(feed_forward("gelu"))(fresh), feed_forward("gelu")(fresh))
 
 
@@ -83,4 +98,4 @@ def test_inputs_that_never_moved_and_weights_of_nothing_divide_by_no_zero():
     assert torch.equal(CalibratedLinear.of(exact, Seen.of(torch.zeros(5, 64)), GRIDS[-1])(torch.zeros(3, 64)), torch.ones(3, 8))
     step = FeedForward(Linear(torch.zeros(96, 64)), "relu", torch.relu, Linear(torch.zeros(64, 96)))
     seen = Seen.of(torch.zeros(5, 64)), Seen.of(torch.zeros(5, 96))
-    assert torch.equal(calibrated(step, *seen, GRIDS[-1])(torch.zeros(3, 64)), torch.zeros(3, 64))
+    assert torch.equal(CalibratedFeedForward.of(step, *seen, GRIDS[-1])(torch.zeros(3, 64)), torch.zeros(3, 64))
