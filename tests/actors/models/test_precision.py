@@ -1,10 +1,12 @@
 """Fewer bits: half precision on any CPU, and 8-bit integers where a few texts' vectors show that they serve."""
 
 import random
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from actors.models import load_encoder, load_reranker
@@ -55,6 +57,15 @@ def test_a_model_that_int8_spoils_is_refused_with_what_was_measured():
     )
     with pytest.raises(UserError, match=told):
         load_encoder(CHECKPOINTS / "tiny-bge-multilingual-gemma2", device="cpu", precision="int8")
+
+
+def test_weights_that_are_no_numbers_are_told_from_rounding(tmp_path):
+    folder = shutil.copytree(CHECKPOINTS / "tiny-bge-en", tmp_path / "broken")
+    weights = load_file(folder / "model.safetensors")
+    next(tensor for name, tensor in weights.items() if name.endswith("0.output.dense.weight"))[0, 0] = torch.nan
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"broken: the network computes numbers that are not finite: copy the checkpoint again"):
+        load_encoder(folder, device="cpu", precision="int8")
 
 
 @pytest.mark.parametrize("model", ["tiny-bge-reranker", "tiny-bert-reranker"])
