@@ -137,6 +137,15 @@ def test_the_identity_of_vectors_hangs_on_the_instruction_that_takes_effect_and_
     assert facts_of(known, tmp_path, passage_instruction="")[0] == facts_of(plain, tmp_path, pooling="mean")[0] != by_name
 
 
+def test_vectors_in_int8_hang_on_how_their_scales_are_found_and_others_do_not(tmp_path, monkeypatch):
+    def identities() -> tuple[str, str]:
+        return tuple(facts_of(CHECKPOINTS / "tiny-bge-en", tmp_path, precision=name)[0] for name in ("int8", "fp32"))
+
+    rounded, exact = identities()
+    monkeypatch.setattr("actors.models.calibration.SCHEME", "another")
+    assert identities()[0] != rounded and identities()[1] == exact
+
+
 def test_the_identity_of_vectors_hangs_on_the_task_where_it_changes_passages(tmp_path):
     model = shutil.copytree(CHECKPOINTS / "tiny-bge-en", tmp_path / "llm-embedder")
     identities = {task: facts_of(model, tmp_path, task=task)[0] for task in (None, "qa", "convsearch", "chat", "lrlm", "icl", "tool")}
