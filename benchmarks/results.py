@@ -1,5 +1,6 @@
 """What a comparison found in; a table on the screen, a JSON file and a plot out."""
 
+import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ def publish(name: str, cases: Sequence[Case], left_out: Mapping[str, str], folde
     folder = folder or RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     document = {
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks", *_without_folder(sys.argv[1:])]),
         "machine": describe(),
         "left_out": dict(left_out),
         "cases": [case.plain() for case in cases],
@@ -48,6 +49,13 @@ def publish(name: str, cases: Sequence[Case], left_out: Mapping[str, str], folde
     _print(document)
     print(f"\n{path}\n{folder / name}.png")
     return path
+
+
+def _without_folder(arguments: Sequence[str]) -> list[str]:
+    """Arguments without --out: where the files went is the machine's own, and changes no figure."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--out")
+    return parser.parse_known_args(arguments)[1]
 
 
 def _print(document: Mapping[str, Any]) -> None:
