@@ -33,6 +33,7 @@ from benchmarks.timing import OURS, Contestant, Timing, first_run, measure
 from configs.schema import PoolConfig, RayConfig, S3Config, StoreConfig
 from pipelines.cluster import connected
 from pipelines.operators import Operator
+from pipelines.sizing import light_tasks
 from pipelines.stream import Item, Stage, run_stage
 
 _ROWS, _TOKENS, _DIMENSION = 64, 256, 768
@@ -127,9 +128,9 @@ def _seconds_per_unit(folder: Path, workers: int, options: argparse.Namespace) -
     units = [f"unit-{number:05d}" for number in range(workers * options.units)]
     pool = PoolConfig(min_size=workers, max_size=workers, cpus=0.25)
     operators = [
-        Operator(Source, {}, cpus=0.3, tasks=2),
+        Operator(Source, {}, cpus=0.3, tasks=light_tasks(pool)),
         Operator(SimulatedDevice, {"place": place, "seconds": options.sleep}, cpus=pool.cpus, pool=pool),
-        Operator(Writer, {"place": place, "table": "passages"}, cpus=0.35, tasks=2),
+        Operator(Writer, {"place": place, "table": "passages"}, cpus=0.35, tasks=light_tasks(pool)),
     ]
     run_stage(
         Stage("simulated", operators, place), [Item((unit,), Parcel({"units": [unit]})) for unit in units], RayConfig(), lambda _: None

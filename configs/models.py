@@ -70,9 +70,9 @@ class EmbedConfig(EncoderConfig):
     """Also keep the lexical weights of every passage, for sparse retrieval; only bge-m3 gives them. About 8 bytes per distinct token."""
     workers: PoolConfig = PoolConfig()
     """Actors that hold the model."""
-    tokenizers: int = execution(4, ge=1)
-    """Tokenising tasks at once, at most. Four feed a large model on one GPU; a small one wants more: a core makes
-    some 0.7 million tokens a second of WordPiece."""
+    tokenizers: int = execution(0, ge=0)
+    """Tokenising tasks at once, at most; 0 takes four, more where the pool is large: with GPUs four for each of them, which feed a
+    large model. A small one wants more: a core makes some 0.7 million tokens a second of WordPiece."""
 
 
 class LayerExit(Section):

@@ -24,6 +24,7 @@ from pipelines.job import Job
 from pipelines.metrics import counted
 from pipelines.operators import Operator
 from pipelines.planning import plan_input, read_items
+from pipelines.sizing import light_tasks, tokenizing_tasks
 from pipelines.status import save_plan
 from pipelines.stream import Item, Stage, run_stage
 
@@ -114,25 +115,30 @@ def corpus_operators(job: Job, place: Workplace) -> list[Operator]:
     kept = {"multi_vector": config.embed.store_token_vectors, "sparse": config.embed.store_sparse}
     spec = encoder_spec(job, pool, ("dense", *(name for name, wanted in kept.items() if wanted)))
     return [
-        reading_operator(config.corpus, job, "corpus", place),
-        tokenizing_operator(spec, queries=False, tasks=config.embed.tokenizers),
+        reading_operator(config.corpus, job, "corpus", place, light_tasks(pool)),
+        tokenizing_operator(spec, queries=False, tasks=_tokenizers(job)),
         embedding_operator(job, spec, pool, place, config.embed.store_dtype),
-        writing_operator(place, "passages", "embed", hash_ids=True),
+        writing_operator(place, "passages", "embed", light_tasks(pool), hash_ids=True),
     ]
 
 
-def reading_operator(spec: InputConfig, job: Job, role: str, place: Workplace, only: frozenset[str] | None = None) -> Operator:
+def _tokenizers(job: Job) -> int:
+    section = job.config.embed
+    return section.tokenizers or tokenizing_tasks(section.workers, job.gpus(section, section.workers), least=4)
+
+
+def reading_operator(spec: InputConfig, job: Job, role: str, place: Workplace, tasks: int, only: frozenset[str] | None = None) -> Operator:
     """Reads input files, and cuts documents that are to be cut. Its CPU share differs from its neighbours', so that Ray keeps it apart."""
     arguments = {"spec": spec, "s3": job.config.s3, "role": role, "place": place, "only": only}
     if isinstance(spec, CorpusConfig) and spec.chunking:
         chunker = Chunker(encoder_spec(job, job.config.embed.workers), spec)
-        return Operator(Reader, {**arguments, "chunker": chunker}, cpus=0.45, tasks=job.config.embed.tokenizers)
-    return Operator(Reader, arguments, cpus=0.25, tasks=2)
+        return Operator(Reader, {**arguments, "chunker": chunker}, cpus=0.45, tasks=_tokenizers(job))
+    return Operator(Reader, arguments, cpus=0.25, tasks=tasks)
 
 
 def corpus_reader(job: Job) -> Reader:
     """A reader of the corpus that stores nothing: for who only wants to look at passages."""
-    return reading_operator(job.config.corpus, job, "corpus", job.place("")).build()
+    return reading_operator(job.config.corpus, job, "corpus", job.place(""), tasks=1).build()
 
 
 def tokenizing_operator(spec: EncoderSpec, queries: bool, tasks: int) -> Operator:
@@ -146,10 +152,10 @@ def embedding_operator(job: Job, spec: EncoderSpec, pool: PoolConfig, place: Wor
     return Operator(Embedder, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool))
 
 
-def writing_operator(place: Workplace, table: str, stage: str, hash_ids: bool = False) -> Operator:
+def writing_operator(place: Workplace, table: str, stage: str, tasks: int, hash_ids: bool = False) -> Operator:
     """Stores and commits; counts into Ray's metrics."""
     arguments = {"place": counted(place, stage), "table": table, "hash_ids": hash_ids}
-    return Operator(Writer, arguments, cpus=0.3, tasks=2)
+    return Operator(Writer, arguments, cpus=0.3, tasks=tasks)
 
 
 def finish(job: Job, stage: Stage, items: Sequence[Item]) -> None:

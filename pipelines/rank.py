@@ -26,6 +26,7 @@ from pipelines.job import Job
 from pipelines.metrics import counted
 from pipelines.operators import Operator
 from pipelines.searchers import fits_in_memory, resident_searchers, sweep
+from pipelines.sizing import light_tasks, tokenizing_tasks
 from pipelines.stream import Item, Stage
 
 
@@ -36,7 +37,11 @@ def search(asking: Asking) -> list[CommitRecord]:
     with ExitStack() as stack:
         head = _finding(asking, stack, place.folder)
         if head:
-            finish(job, Stage("search", [*head, writing_operator(place, "passages", "search")], place), asking.items(asking.candidates))
+            finish(
+                job,
+                Stage("search", [*head, writing_operator(place, "passages", "search", _light(asking))], place),
+                asking.items(asking.candidates),
+            )
     return _checked(asking, read_commits(job.store, place.folder, asking.candidate_names))
 
 
@@ -58,7 +63,7 @@ def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
     tail = _ranking_operators(asking, place)
     if kept:
         records = read_commits(job.store, f"{job.folder}/candidates", [candidates[i] for i in kept])
-        reader = Operator(CandidateReader, {"place": place}, cpus=0.25, tasks=2)
+        reader = Operator(CandidateReader, {"place": place}, cpus=0.25, tasks=_light(asking))
         names = [rankings[i] for i in kept]
         items = [Item((name,), CandidateReader.start(name, record)) for name, record in zip(names, records, strict=True)]
         finish(job, Stage("rerank", [reader, *tail], place), items)
@@ -70,7 +75,8 @@ def rerank(asking: Asking, only_from_candidates: bool) -> list[CommitRecord]:
 def _stream(asking: Asking, units: Sequence[Any], tail: list[Operator]) -> None:
     job = asking.job
     place, candidates = job.place(f"{job.folder}/rankings"), job.place(f"{job.folder}/candidates")
-    keep = [Operator(CandidateWriter, {"place": counted(candidates, "candidates"), "names": _renamed(asking)}, cpus=0.35, tasks=2)]
+    arguments = {"place": counted(candidates, "candidates"), "names": _renamed(asking)}
+    keep = [Operator(CandidateWriter, arguments, cpus=0.35, tasks=_light(asking))]
     with ExitStack() as stack:
         head = _finding(asking, stack, place.folder)
         if head:
@@ -91,7 +97,7 @@ def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
         return []
     place = job.place(folder)
     only = judged(job) if asking.queries.only_judged else None
-    read = reading_operator(asking.queries, job, "queries", place, only)
+    read = reading_operator(asking.queries, job, "queries", place, _light(asking), only)
     if fits_in_memory(job, asking.manifest):
         embedding = _embedding_operators(job, place)
         ask = stack.enter_context(resident_searchers(job, asking.manifest))
@@ -99,7 +105,7 @@ def _finding(asking: Asking, stack: ExitStack, folder: str) -> list[Operator]:
         job.display.say("search: the index is larger than the memory for it, so it goes shard by shard")
         embedding, ask = [], _swept(asking, names)
     arguments = {"ask_all": ask, "config": job.config.search}
-    return [read, *embedding, Operator(Search, arguments, cpus=0.2, tasks=2)]
+    return [read, *embedding, Operator(Search, arguments, cpus=0.2, tasks=_light(asking))]
 
 
 def _embedding_operators(job: Job, place: Workplace) -> list[Operator]:
@@ -108,7 +114,13 @@ def _embedding_operators(job: Job, place: Workplace) -> list[Operator]:
     if config.retrievers == ("bm25",):
         return []
     spec = encoder_spec(job, config.workers, ("dense", "sparse") if "sparse" in config.retrievers else ("dense",))
-    return [tokenizing_operator(spec, queries=True, tasks=2), embedding_operator(job, spec, config.workers, place, "fp32")]
+    tasks = light_tasks(config.workers)  # a query is short
+    return [tokenizing_operator(spec, queries=True, tasks=tasks), embedding_operator(job, spec, config.workers, place, "fp32")]
+
+
+def _light(asking: Asking) -> int:
+    """Tasks of what is beside the pools of a stream of queries."""
+    return light_tasks(asking.job.config.search.workers, *(spec.config.workers for spec in asking.specs))
 
 
 def _swept(asking: Asking, names: list[str]) -> AskAll:
@@ -116,9 +128,9 @@ def _swept(asking: Asking, names: list[str]) -> AskAll:
     place, identity = job.place(f"{job.folder}/query_vectors"), f"vectors of {asking.candidates}"
     only = judged(job) if asking.queries.only_judged else None
     operators = [
-        reading_operator(asking.queries, job, "queries", place, only),
+        reading_operator(asking.queries, job, "queries", place, _light(asking), only),
         *_embedding_operators(job, place),
-        writing_operator(place, "passages", "queries"),
+        writing_operator(place, "passages", "queries", _light(asking)),
     ]
     finish(job, Stage("queries", operators, place), asking.items(identity))
     vectors = read_commits(job.store, place.folder, asking.names(identity))
@@ -129,19 +141,21 @@ def _ranking_operators(asking: Asking, place: Any) -> list[Operator]:
     job = asking.job
     source = PassageSource(job.store, asking.manifest.segments)
     if not asking.specs:
-        operators = [Operator(Pairer, {"source": source, "spec": None, "depth": 0}, cpus=0.5, tasks=2)]
+        operators = [Operator(Pairer, {"source": source, "spec": None, "depth": 0}, cpus=0.5, tasks=_light(asking))]
     else:
         operators = []
     for number, spec in enumerate(asking.specs):
         depth, pool = spec.config.depth or job.config.search.top_k, spec.config.workers
         if number:
-            operators.append(Operator(Reorder, {}, cpus=0.15, tasks=2))
-        operators.append(Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, cpus=0.5, tasks=2))
+            operators.append(Operator(Reorder, {}, cpus=0.15, tasks=_light(asking)))
+        gpus = job.gpus(spec.config, pool)
+        tasks = tokenizing_tasks(pool, gpus)
+        operators.append(Operator(Pairer, {"source": source, "spec": spec, "depth": depth}, cpus=0.5, tasks=tasks))
         arguments = {"spec": spec, "place": place, "source": source, "depth": depth}
-        operators.append(Operator(Reranker, arguments, cpus=pool.cpus, pool=pool, gpus=job.gpus(spec.config, pool)))
+        operators.append(Operator(Reranker, arguments, cpus=pool.cpus, pool=pool, gpus=gpus))
     retrievers = job.config.search.retrievers
     fused = retrievers if len(retrievers) > 1 else ()
-    write = writing_operator(place, "rankings", "rerank")
+    write = writing_operator(place, "rankings", "rerank", _light(asking))
     light = partial(Operator, cpus=write.cpus, tasks=write.tasks)  # equal needs: Ray makes one task of all that is left to do
     rank = [light(Ranker, {"retrievers": fused})]
     if job.config.search.roll_up:

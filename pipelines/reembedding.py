@@ -143,7 +143,7 @@ def commit_intakes(job: Job, embedding: Embedding, intakes: Sequence[Intake], st
     """
     place = job.place(embedding.folder)
     read, tokenize, embed, write = corpus_operators(job, place)
-    recall, rejoin = Operator(Recaller, {"place": place}, cpus=0.35, tasks=2), Operator(Rejoiner, {}, cpus=0.2, tasks=2)
+    recall, rejoin = Operator(Recaller, {"place": place}, cpus=0.35, tasks=write.tasks), Operator(Rejoiner, {}, cpus=0.2, tasks=write.tasks)
     by_unit = {intake.unit.unit_id: intake for intake in intakes}
     groups = [[by_unit[unit.unit_id] for unit in group] for group in group_for_reading([intake.unit for intake in intakes])]
     for name, needs, operators in (
