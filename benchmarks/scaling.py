@@ -9,25 +9,22 @@ import itertools
 import multiprocessing
 import os
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
 from actors.models import load_encoder
 from actors.models.text_tokenizer import TextTokenizer
 from actors.parcels import Parcel
 from actors.reader import Workplace
-from actors.storage.commits import begin, read_commits
-from actors.storage.objects import new_attempt, open_store
+from actors.storage.commits import read_commits
+from actors.storage.objects import open_store
 from actors.writer import Writer
 from benchmarks.checkpoints import Checkpoint, prepare
 from benchmarks.results import Case, publish
+from benchmarks.simulated import SimulatedDevice, Source
 from benchmarks.texts import scifact_passages
 from benchmarks.timing import OURS, Contestant, Timing, first_run, measure
 from configs.schema import PoolConfig, RayConfig, S3Config, StoreConfig
@@ -36,8 +33,7 @@ from pipelines.operators import Operator
 from pipelines.sizing import light_tasks
 from pipelines.stream import Item, Stage, run_stage
 
-_ROWS, _TOKENS, _DIMENSION = 64, 256, 768
-"""Of a simulated unit: what a real one of a base model would carry."""
+_CPUS_PER_DEVICE = 2  # logical ones
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shape", default="minilm", help="shape, or folder of a checkpoint, that the pinned workers run")
     parser.add_argument("--texts", type=int, default=200, help="texts of one pinned worker")
     parser.add_argument("--workers", type=int, default=16, help="most actors with a simulated device")
-    parser.add_argument("--units", type=int, default=12, help="units of one such actor")
+    parser.add_argument("--units", type=int, default=24, help="units of one such actor")
     parser.add_argument("--sleep", type=float, default=1.0, help="seconds that the device takes for a unit")
 
 
@@ -110,7 +106,8 @@ def _all_work(connections: Sequence[Connection]) -> None:
 def _simulated_case(temporary: Path, options: argparse.Namespace) -> Case:
     numbers, counts = itertools.count(), (1, options.workers)
     seconds: dict[int, list[float]] = defaultdict(list)
-    with connected(RayConfig()):
+    # A machine of so many devices has more CPUs than this one, and Ray ends idle processes beyond its number of CPUs.
+    with connected(RayConfig(local_cpus=_CPUS_PER_DEVICE * options.workers)):
         for repeat in range(options.repeats):
             for workers in counts if repeat % 2 == 0 else reversed(counts):
                 seconds[workers].append(_seconds_per_unit(temporary / f"store-{next(numbers)}", workers, options))
@@ -122,7 +119,7 @@ def _simulated_case(temporary: Path, options: argparse.Namespace) -> Case:
 
 
 def _seconds_per_unit(folder: Path, workers: int, options: argparse.Namespace) -> float:
-    """Of one stage with so many actors, from when all of them have committed a unit to when the first of them has none left."""
+    """Of one stage with so many actors, while all of them work."""
     store = open_store(StoreConfig(uri=str(folder)), S3Config())
     place = Workplace(store, "simulated", "scaling")
     units = [f"unit-{number:05d}" for number in range(workers * options.units)]
@@ -135,43 +132,21 @@ def _seconds_per_unit(folder: Path, workers: int, options: argparse.Namespace) -
     run_stage(
         Stage("simulated", operators, place), [Item((unit,), Parcel({"units": [unit]})) for unit in units], RayConfig(), lambda _: None
     )
-    return _steady([(record.finished, record.counts["process"]) for record in read_commits(store, place.folder, units)])
+    records = read_commits(store, place.folder, units)
+    return _steady([(record.finished, record.counts["process"]) for record in records], warm=max(1, options.units // 4))
 
 
-def _steady(ends: Sequence[tuple[float, float]]) -> float:
-    """Seconds per unit while all processes work, from the end of each unit and the process that computed it."""
+def _steady(ends: Sequence[tuple[float, float]], warm: int) -> float:
+    """Seconds per unit while all processes work, from the end of each unit and the process that computed it: from when each of them has
+    `warm` units behind it, for Ray goes on starting processes of tasks after the actors work, to when the first has its last."""
     by_process: dict[float, list[float]] = defaultdict(list)
-    for end, process in ends:
+    for end, process in sorted(ends):
         by_process[process].append(end)
-    begin_all = max(min(times) for times in by_process.values())
-    end_all = min(max(times) for times in by_process.values())
+    if any(len(times) <= warm for times in by_process.values()):
+        raise RuntimeError("an actor had too few units to tell: raise --units")
+    begin_all = max(times[warm - 1] for times in by_process.values())
+    end_all = min(times[-1] for times in by_process.values())
     inside = sum(begin_all < end <= end_all for end, _ in ends)
     if not inside:
         raise RuntimeError("the actors never all worked at once: raise --units")
     return (end_all - begin_all) / inside
-
-
-class Source:
-    """Makes a unit's token ids, as a tokenizer would."""
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Work on one parcel."""
-        header = Parcel.unpack(batch).header
-        ids = pa.array([[7] * _TOKENS] * _ROWS, pa.large_list(pa.int32()))
-        return Parcel({"unit": header["units"][0]}, {"passages": pa.table({"input_ids": ids})}).pack()
-
-
-class SimulatedDevice:
-    """Sleeps, and gives vectors."""
-
-    def __init__(self, place: Workplace, seconds: float) -> None:
-        self._place, self._seconds = place, seconds
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Work on one parcel."""
-        unit, attempt, started = Parcel.unpack(batch).header["unit"], new_attempt(), time.time()
-        begin(self._place.store, self._place.folder, unit, self._place.run, attempt, "Device")
-        time.sleep(self._seconds)
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(_ROWS * _DIMENSION, np.float32)), _DIMENSION)
-        header = {"unit": unit, "attempt": attempt, "started": started, "files": {}, "counts": {"rows": _ROWS, "process": os.getpid()}}
-        return Parcel(header, {"passages": pa.table({"vector": vectors})}).pack()
