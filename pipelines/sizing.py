@@ -1,8 +1,8 @@
 """Pools of actors in, how many tasks beside them keep them busy out.
 
-A task takes milliseconds, but Ray hands the next one on several hundredths of a second later. Two writers beside 16 actors, with a unit a
-second each, kept every unit waiting for a second and let the actors work 0.59 of the time; eight writers, 0.90 (`python -m benchmarks
-scaling`, two cores, which eight keep busy).
+A task takes milliseconds, but Ray hands the next one on several hundredths of a second later. Two readers and two writers beside 16 actors,
+with a unit a second each, kept every unit waiting for a second and let the actors work 0.60 of the time; eight of each, 0.97 (`python -m
+benchmarks scaling`, two cores).
 """
 
 import math
