@@ -37,11 +37,8 @@ def search(asking: Asking) -> list[CommitRecord]:
     with ExitStack() as stack:
         head = _finding(asking, stack, place.folder)
         if head:
-            finish(
-                job,
-                Stage("search", [*head, writing_operator(place, "passages", "search", _light(asking))], place),
-                asking.items(asking.candidates),
-            )
+            write = writing_operator(place, "passages", "search", _light(asking))
+            finish(job, Stage("search", [*head, write], place), asking.items(asking.candidates))
     return _checked(asking, read_commits(job.store, place.folder, asking.candidate_names))
 
 
