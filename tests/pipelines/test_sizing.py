@@ -2,13 +2,14 @@
 
 from actors.storage.objects import open_store
 from configs.load import build_config
-from configs.schema import S3Config, StoreConfig
+from configs.schema import PoolConfig, S3Config, StoreConfig
 from pipelines.cluster import Cluster
 from pipelines.embed import corpus_operators
 from pipelines.events import EventLog
 from pipelines.job import Job
 from pipelines.operators import Operator
 from pipelines.progress import Display
+from pipelines.sizing import light_tasks, tokenizing_tasks
 from tests.jobs import CHECKPOINTS
 
 
@@ -37,3 +38,11 @@ def test_every_gpu_has_four_that_tokenise_for_it(tmp_path):
 def test_as_many_tokenise_as_the_config_says(tmp_path):
     operators = _operators(tmp_path, gpus=8, workers={"max_size": 16}, tokenizers=3)
     assert operators["Tokenizer"].tasks == 3
+
+
+def test_the_widest_pool_of_a_stream_says_how_many_stand_beside_it():
+    assert light_tasks(PoolConfig(max_size=2), PoolConfig(max_size=9), PoolConfig()) == 5
+
+
+def test_one_reranker_has_two_that_tokenise_and_on_a_gpu_four():
+    assert [tokenizing_tasks(PoolConfig(), gpus) for gpus in (0, 1)] == [2, 4]
