@@ -78,7 +78,15 @@ def _attach(dataset: ray.data.Dataset, operator: Operator, retries: int, batch_s
         common["num_gpus"] = operator.gpus
     if pool.memory_gb:
         common["memory"] = int(pool.memory_gb * (1 << 30))
-    strategy = ActorPoolStrategy(min_size=pool.min_size, max_size=max(pool.min_size, pool.max_size), max_tasks_in_flight_per_actor=2)
+    strategy = ActorPoolStrategy(
+        min_size=pool.min_size,
+        max_size=max(pool.min_size, pool.max_size),
+        max_tasks_in_flight_per_actor=2,
+        # One call at a time, in the thread that built the worker. By default Ray calls it in another: OpenMP then keeps threads for
+        # both, more than there are CPUs, and lets them sleep between products (small models: 1.2 to 1.5 times slower on two cores).
+        max_concurrent_calls_per_actor=1,
+        enable_true_multi_threading=True,
+    )
     return dataset.map_batches(
         operator.worker,
         fn_constructor_kwargs=operator.arguments,
