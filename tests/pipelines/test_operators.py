@@ -23,7 +23,7 @@ class Witness:
 
 @pytest.mark.cluster
 def test_an_actor_computes_in_the_thread_that_loaded_its_model(local_ray):
-    """In another, torch takes 1.2 to 1.5 times as long for a small model on two cores: OpenMP keeps threads for both and lets them sleep."""
+    """In another, torch takes 1.2 to 1.5 times as long for a small model: OpenMP keeps threads for both and lets them sleep."""
     parcels = [Parcel({"unit": f"u{number}", "counts": {}}, {}).pack() for number in range(4)]
     operator = Operator(Witness, {}, cpus=0.25, pool=PoolConfig(max_size=1))
     given = chained(parcels, [operator], retries=1).iter_batches(batch_size=1, batch_format="pyarrow")

@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from actors.models.backbones.attention import AttentionRule, attend
 from actors.models.backbones.calibrated import CalibratedLinear, Grid, Seen
-from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward
+from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward, PackedFeedForward
 from actors.models.backbones.layers import LayerNorm, Linear, activation
+from actors.models.backbones.packed_linear import PackedLinear, packing_pays
 from actors.models.backbones.packing import Packed, Spans
 from actors.models.backbones.tensors import Tensors
 from configs.errors import UserError
@@ -58,6 +59,15 @@ class _Exact:
 
 
 @dataclass(frozen=True, slots=True)
+class _PackedBlock:
+    qkv: PackedLinear
+    out: PackedLinear
+    norm1: LayerNorm
+    feed: PackedFeedForward
+    norm2: LayerNorm
+
+
+@dataclass(frozen=True, slots=True)
 class _Rounded:
     qkv: CalibratedLinear
     out: CalibratedLinear
@@ -66,7 +76,7 @@ class _Rounded:
     norm2: LayerNorm
 
 
-_Block = _Exact | _Rounded
+_Block = _Exact | _PackedBlock | _Rounded
 
 
 class Bert:
@@ -92,8 +102,12 @@ class Bert:
         self._norm = LayerNorm.take(tensors, f"{prefix}embeddings.LayerNorm", eps)
         names = _DISTILBERT_NAMES if distil else _BERT_NAMES
         count = int(config["n_layers" if distil else "num_hidden_layers"])
-        exact = [_take_block(tensors, f"{prefix}{names['layers']}.{i}.", names, act, eps) for i in range(count)]
-        self._blocks: Sequence[_Block] = exact if calibration is None else self._calibrated(exact, calibration, tensors.folder)
+        exact = (_take_block(tensors, f"{prefix}{names['layers']}.{i}.", names, act, eps) for i in range(count))
+        self._blocks: Sequence[_Block]
+        if calibration is not None:
+            self._blocks = self._calibrated(list(exact), calibration, tensors.folder)
+        else:
+            self._blocks = [_packed(block) for block in exact] if packing_pays(self._words) else list(exact)
 
     def __call__(self, packed: Packed, only: Only | None = None) -> torch.Tensor:
         """Last hidden states [T, hidden], or [b, hidden] of the first or last token of each text."""
@@ -130,8 +144,7 @@ class Bert:
         return self._feed_forward(block, attend(query, key, value, spans.queries(True), spans, self._rule), wanted)
 
     def _feed_forward(self, block: _Block, context: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        hidden = block.norm1(block.out(context).add_(hidden))
-        return block.norm2(block.feed(hidden).add_(hidden))
+        return block.norm2(block.feed.plus(block.norm1(block.out.plus(context, hidden))))
 
     @torch.inference_mode()
     def _calibrated(self, exact: Sequence[_Exact], packed: Packed, folder: Path) -> list[_Rounded]:
@@ -139,7 +152,7 @@ class Bert:
         rounded, hidden, grid = [], self._embed(packed), Grid.of_this_machine()
         for block in exact:
             context = self._attend(block, hidden, packed.spans)
-            middle = block.norm1(block.out(context).add_(hidden))
+            middle = block.norm1(block.out.plus(context, hidden))
             inner = block.feed.act(block.feed.up(middle))
             if not (hidden.isfinite().all() and inner.isfinite().all()):
                 raise UserError(f"{folder}: the network computes numbers that are not finite: copy the checkpoint again.")
@@ -148,6 +161,10 @@ class Bert:
             rounded.append(_Rounded(qkv, out, block.norm1, feed, block.norm2))
             hidden = block.norm2(block.feed.down(inner).add_(middle))
         return rounded
+
+
+def _packed(block: _Exact) -> _PackedBlock:
+    return _PackedBlock(PackedLinear.of(block.qkv), PackedLinear.of(block.out), block.norm1, PackedFeedForward.of(block.feed), block.norm2)
 
 
 def _first_position(config: Mapping[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The feed-forward step of an encoder's layer, exact or in 8-bit integers: [T, d] in, [T, d] out.
+"""The feed-forward step of an encoder's layer and what it is added to, exact or in 8-bit integers: [T, d] in, [T, d] out.
 
 In 8 bits, numbers stay whole between the two maps, activation included; the few inner neurons that reach far beyond all others, and
 would make the steps of all wide, go from map to map in float32 (as outliers in LLM.int8(), Dettmers et al. 2022).
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from actors.models.backbones.calibrated import MARGIN, CalibratedLinear, Fused, Grid, Seen
-from actors.models.backbones.int8 import prepack, round_weights
+from actors.models.backbones.calibrated import MARGIN, CalibratedLinear, Grid, Seen
+from actors.models.backbones.int8 import Fused, WholeProduct, round_weights
 from actors.models.backbones.layers import Activation, Linear
+from actors.models.backbones.packed_linear import PackedLinear
 
 _APART, _STANDS_OUT = 8, 1.5  # neurons kept apart where the widest exceeds the one after them by this
 _FUSED: dict[str, Fused] = {
@@ -27,40 +28,53 @@ _FUSED: dict[str, Fused] = {
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
-    """x [T, d] -> down(act(up(x))) [T, d]. `name`: the activation's, as in config.json."""
+    """x [T, d] -> x + down(act(up(x))) [T, d]. `name`: the activation's, as in config.json."""
 
     up: Linear
     name: str
     act: Activation
     down: Linear
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def plus(self, x: torch.Tensor) -> torch.Tensor:
         """[T, d] to [T, d]."""
-        return self.down(self.act(self.up(x)))
+        return self.down.plus(self.act(self.up(x)), x)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFeedForward:
+    """The same with packed maps."""
+
+    up: PackedLinear
+    activation: Fused
+    down: PackedLinear
+
+    def plus(self, x: torch.Tensor) -> torch.Tensor:
+        """[T, d] to [T, d]."""
+        return self.down.plus(self.up.activated(x, self.activation), x)
+
+    @classmethod
+    def of(cls, exact: FeedForward) -> "PackedFeedForward":
+        """An exact step whose weights may be forgotten then."""
+        return cls(PackedLinear.of(exact.up), _FUSED[exact.name], PackedLinear.of(exact.down))
 
 
 @dataclass(frozen=True, slots=True)
 class CalibratedFeedForward:
-    """x [T, d] -> about down(act(up(x))) [T, d], float32; act(up(x)) in 8 bits but for the neurons that stand out."""
+    """x [T, d] -> about x + down(act(up(x))) [T, d], float32; act(up(x)) in 8 bits but for the neurons that stand out."""
 
     up: CalibratedLinear
     activation: Fused
     scale: float
     zero: int
-    scales: torch.Tensor
-    bias: torch.Tensor
-    _packed: torch.Tensor
-    _zeros: torch.Tensor
+    down: WholeProduct
     apart: tuple[CalibratedLinear, torch.Tensor] | None
     """Of those neurons: the map to them, and the weights [neurons, d] from them."""
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def plus(self, x: torch.Tensor) -> torch.Tensor:
         """[T, d] to [T, d]."""
         placed = self.up.place(x)
         inner = self.up.activated_whole(placed, self.activation, self.scale, self.zero)
-        out: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            inner, self.scale, self.zero, self._packed, self.scales, self._zeros, self.bias, 1.0, 0, torch.float32, "none", [], ""
-        )
+        out = self.down.plus(inner, self.scale, self.zero, x)
         if self.apart is None:
             return out
         to, back = self.apart
@@ -78,5 +92,5 @@ class CalibratedFeedForward:
         back = (up.rows(apart), weight[:, apart].T.contiguous()) if count else None
         weight[:, apart] = 0
         whole, scales = round_weights(weight)
-        bias = torch.zeros_like(scales) if exact.down.bias is None else exact.down.bias
-        return cls(up, _FUSED[exact.name], scale, round(-least / scale), scales, bias, *prepack(whole), back)
+        down = WholeProduct.of(whole, scales, exact.down.bias)
+        return cls(up, _FUSED[exact.name], scale, round(-least / scale), down, back)

@@ -48,6 +48,10 @@ class Linear:
         """[T, in] to [T, out]."""
         return functional.linear(x.to(self.weight.dtype), self.weight, self.bias).to(x.dtype)
 
+    def plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """other [T, out] + the map of x [T, in]."""
+        return self(x).add_(other)
+
     def part(self, first: int, last: int) -> "Linear":
         """Outputs first to last alone, sharing the weights' memory."""
         return Linear(self.weight[first:last], None if self.bias is None else self.bias[first:last])

@@ -1,0 +1,34 @@
+"""Linear maps with packed weights: the exact ones but for the order of sums."""
+
+import pytest
+import torch
+
+from actors.models.backbones.feed_forward import FeedForward, PackedFeedForward
+from actors.models.backbones.layers import Linear, activation
+from actors.models.backbones.packed_linear import PackedLinear
+
+
+def numbers(*shape, seed=3):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def linear(outputs, inputs, bias=True):
+    return Linear(numbers(outputs, inputs) / inputs**0.5, numbers(outputs, seed=4) if bias else None)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("tokens", [1, 7, 300])
+def test_a_packed_map_gives_what_the_exact_one_gives(tokens, bias):
+    exact, x, other = linear(48, 64, bias), numbers(tokens, 64, seed=5), numbers(tokens, 48, seed=6)
+    kept = other.clone()
+    packed = PackedLinear.of(exact)
+    torch.testing.assert_close(packed(x), exact(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed.plus(x, other), kept + exact(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed.part(10, 30)(x), exact(x)[:, 10:30], atol=1e-5, rtol=0)
+    assert torch.equal(other, kept), "the numbers that are added stay"
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_new", "relu", "silu"])
+def test_a_packed_feed_forward_step_gives_what_the_exact_one_gives_with_any_activation(name):
+    exact, x = FeedForward(linear(96, 64), name, activation(name), linear(64, 96)), numbers(50, 64, seed=5)
+    torch.testing.assert_close(PackedFeedForward.of(exact).plus(x), exact.plus(x), atol=1e-5, rtol=0)
