@@ -1,7 +1,8 @@
 """A float32 linear map in, the same in 8-bit integers out: for decoders on CPUs without bf16 instructions (encoders: calibrated.py).
 
-The product of whole numbers serves both. In a decoder, each output's weights have a scale of their own, and each token's inputs a scale and an offset, so that a vector does not hang on the
-texts it was computed with. Inputs have 7 bits: processors without VNNI add two products in 16 bits, which 8 bits would overflow.
+The product of whole numbers serves both. In a decoder, each output's weights have a scale of their own, and each token's inputs a scale
+and an offset, so that a vector does not hang on the texts it was computed with. Inputs have 7 bits: processors without VNNI add two
+products in 16 bits, which 8 bits would overflow.
 """
 
 from dataclasses import dataclass, field
