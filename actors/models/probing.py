@@ -35,6 +35,7 @@ _SHAPE = (
 )
 _ROW, _LAYERS = 128, 1
 _SECONDS, _ROUNDS = 1.8, 3
+_KERNELS = 2  # raise it when layers are computed otherwise: what was remembered does not hold then
 _WORTH = 0.95  # of the default's time: a smaller gain may be noise
 _TOO_SMALL = 128  # hidden size: such a network is over before a budget matters
 
@@ -88,7 +89,7 @@ def _remembered(info: CheckpointInfo, placement: Placement) -> Path:
     device = torch.cuda.get_device_name(placement.device) if placement.device.type == "cuda" else cpu_name()
     shape = [info.config.get(name) for name in _SHAPE]
     kind = "calibrated" if placement.int8 else str(placement.dtype)
-    identity = json.dumps([shape, kind, device, torch.get_num_threads(), torch.__version__])
+    identity = json.dumps([_KERNELS, shape, kind, device, torch.get_num_threads(), torch.__version__])
     return Path.home() / ".cache" / "raytrieve" / "budgets" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
 
 

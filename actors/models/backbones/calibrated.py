@@ -70,8 +70,11 @@ class CalibratedLinear:
     """x [T, in] float32 -> about x weight^T + bias [T, out] float32, or [T, out] uint8 on the scale of the next map."""
 
     grid: Grid
+    whole: torch.Tensor
+    """int8 [out, in]: weights times the inputs' steps, over their scales."""
+    bias: torch.Tensor
+    """float32 [out]: with what the inputs' offsets amount to."""
     product: WholeProduct
-    """Weights times the inputs' steps; its bias is with what the inputs' offsets amount to."""
     _factors: torch.Tensor
     _offsets: torch.Tensor
     _parts: dict[tuple[int, int], "CalibratedLinear"] = field(default_factory=dict)
@@ -99,7 +102,7 @@ class CalibratedLinear:
 
     def rows(self, which: slice | torch.Tensor) -> "CalibratedLinear":
         """Some outputs alone, a slice or places int64 [n], of inputs placed alike."""
-        return CalibratedLinear(self.grid, self.product.of_outputs(which), self._factors, self._offsets)
+        return self._of(self.grid, self.whole[which], self.product.scales[which], self.bias[which], self._factors, self._offsets)
 
     def part(self, first: int, last: int) -> "CalibratedLinear":
         """Outputs first to last alone; packed once."""
@@ -115,9 +118,15 @@ class CalibratedLinear:
         steps *= (half / steps).max() * MARGIN / (grid.zero - 1)
         middle = ((inputs.high + inputs.low) / 2 / steps).round_()  # whole: `origin` leaves an offset no room for fractions
         whole, scales = round_weights(weight * steps)
-        bias = weight @ (middle * steps)
-        product = WholeProduct.of(whole, scales, bias if exact.bias is None else exact.bias + bias)
-        return cls(grid, product, 1 / steps, grid.origin - middle)
+        moved = weight @ (middle * steps)
+        bias = moved if exact.bias is None else exact.bias + moved
+        return cls._of(grid, whole, scales, bias, 1 / steps, grid.origin - middle)
+
+    @classmethod
+    def _of(
+        cls, grid: Grid, whole: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor, factors: torch.Tensor, offsets: torch.Tensor
+    ) -> "CalibratedLinear":
+        return cls(grid, whole, bias, WholeProduct.of(whole, scales, bias), factors, offsets)
 
 
 def _floored(values: torch.Tensor) -> torch.Tensor:

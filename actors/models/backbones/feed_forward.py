@@ -23,7 +23,7 @@ _FUSED: dict[str, Fused] = {
     "silu": ("swish", ""),
     "swish": ("swish", ""),
 }
-"""Every activation of layers.py, as oneDNN names it."""
+"""Every activation of layers.py, as oneDNN names it: packed and whole maps compute it on the way out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,8 @@ PLAIN: Fused = ("none", "")
 class WholeProduct:
     """Whole numbers [T, in] times whole weights: what oneDNN computes, with what it takes along."""
 
-    weights: torch.Tensor
-    """int8 [out, in], over their scales."""
     scales: torch.Tensor
-    """float32 [out]."""
+    """float32 [out]: of the weights."""
     bias: torch.Tensor | None
     """float32 [out]."""
     _packed: torch.Tensor
@@ -34,13 +32,9 @@ class WholeProduct:
 
     @classmethod
     def of(cls, weights: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None) -> "WholeProduct":
-        """Weights packed as oneDNN multiplies them fastest, with the zero points that it asks for."""
+        """Weights int8 [out, in] packed as oneDNN multiplies them fastest, with the zero points that it asks for."""
         packed = torch.ops.onednn.qlinear_prepack(weights.contiguous(), None)
-        return cls(weights, scales, bias, packed, torch.zeros(len(weights), dtype=torch.int64))
-
-    def of_outputs(self, which: slice | torch.Tensor) -> "WholeProduct":
-        """Some outputs alone: a slice, or places int64 [n]."""
-        return WholeProduct.of(self.weights[which], self.scales[which], None if self.bias is None else self.bias[which])
+        return cls(scales, bias, packed, torch.zeros(len(weights), dtype=torch.int64))
 
     def __call__(self, x: torch.Tensor, scale: float, zero: int, activation: Fused = PLAIN) -> torch.Tensor:
         """float32 [T, out], activated, of uint8 [T, in] that stand for (x - zero) * scale."""
@@ -48,7 +42,7 @@ class WholeProduct:
         return torch.ops.onednn.qlinear_pointwise(x, scale, zero, *weights, self.bias, 1.0, 0, torch.float32, post, [], variant)
 
     def whole(self, x: torch.Tensor, zero: int, activation: Fused, out_scale: float, out_zero: int) -> torch.Tensor:
-        """uint8 [T, out] that stand for (y - out_zero) * out_scale, y being the activated outputs of uint8 [T, in] in steps of 1."""
+        """uint8 [T, out] q, of which (q - out_zero) * out_scale are about the activated outputs of uint8 [T, in] in steps of 1."""
         weights, (post, variant) = self._weights(), activation
         return torch.ops.onednn.qlinear_pointwise(x, 1.0, zero, *weights, self.bias, out_scale, out_zero, torch.uint8, post, [], variant)
 
@@ -66,6 +60,8 @@ class WholeProduct:
 class Int8Linear:
     """x [T, in] float32 -> about x weight^T + bias [T, out] float32."""
 
+    whole: torch.Tensor
+    """int8 [out, in]: weights over their scales."""
     product: WholeProduct
     bias: torch.Tensor
     """float32 [out]."""
@@ -86,7 +82,8 @@ class Int8Linear:
         """Outputs first to last alone; packed once."""
         if (first, last) not in self._parts:
             here = slice(first, last)
-            self._parts[first, last] = Int8Linear(self.product.of_outputs(here), self.bias[here], self._sums[here])
+            product = WholeProduct.of(self.whole[here], self.product.scales[here], None)
+            self._parts[first, last] = Int8Linear(self.whole[here], product, self.bias[here], self._sums[here])
         return self._parts[first, last]
 
     @classmethod
@@ -94,7 +91,7 @@ class Int8Linear:
         """Round the weights [out, in] of a map."""
         whole, scales = round_weights(weight)
         sums = whole.sum(1).float() * scales
-        return cls(WholeProduct.of(whole, scales, None), torch.zeros_like(scales) if bias is None else bias, sums)
+        return cls(whole, WholeProduct.of(whole, scales, None), torch.zeros_like(scales) if bias is None else bias, sums)
 
 
 def round_weights(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

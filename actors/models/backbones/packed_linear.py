@@ -49,8 +49,9 @@ class PackedLinear:
 
 
 def packing_pays(weight: torch.Tensor) -> bool:
-    """Whether the maps of a network with weights like this one are faster packed: where that has been measured."""
-    return weight.device.type == "cpu" and weight.dtype is torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    """Whether the maps of a network with weights like this one are packed: in float32 on CPUs of the kind it was measured on."""
+    here = weight.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return here and weight.dtype is torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:

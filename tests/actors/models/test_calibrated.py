@@ -62,11 +62,19 @@ def test_numbers_beyond_what_was_seen_are_cut_and_never_wrap_around(grid):
     exact = linear(48, 64)
     map8 = CalibratedLinear.of(exact, Seen.of(states(200)), grid)
     one = states(1)
-    far, further = one.clone(), one.clone()
-    far[0, 9], further[0, 9] = 1e4, 1e9
-    assert torch.equal(map8(far), map8(further))
-    direction = exact(far) - exact(one)
-    assert float((map8(far) - map8(one)) @ direction.T) > 0
+    for sign in (1, -1):
+        far, further = one.clone(), one.clone()
+        far[0, 9], further[0, 9] = sign * 1e4, sign * 1e9
+        assert torch.equal(map8(far), map8(further))
+        direction = exact(far) - exact(one)
+        assert float((map8(far) - map8(one)) @ direction.T) > 0
+
+
+def test_a_calibrated_map_adds_to_what_it_is_given_and_leaves_that_as_it_is():
+    map8, fresh, other = CalibratedLinear.of(linear(48, 64), Seen.of(states(200)), GRIDS[-1]), states(100, seed=2), numbers(100, 48)
+    kept = other.clone()
+    torch.testing.assert_close(map8.plus(fresh, other), kept + map8(fresh), atol=1e-5, rtol=0)
+    assert torch.equal(other, kept)
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=["7-bit", "this-machine"])

@@ -3,9 +3,13 @@
 import pytest
 import torch
 
+from actors.models import load_encoder
 from actors.models.backbones.feed_forward import FeedForward, PackedFeedForward
 from actors.models.backbones.layers import Linear, activation
 from actors.models.backbones.packed_linear import PackedLinear
+from tests.jobs import CHECKPOINTS
+
+TEXTS = ["a giant panda", "The giant panda is a bear that eats bamboo. " * 4, "what is a panda?"]
 
 
 def numbers(*shape, seed=3):
@@ -17,9 +21,9 @@ def linear(outputs, inputs, bias=True):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("tokens", [1, 7, 300])
+@pytest.mark.parametrize("tokens", [0, 1, 7, 300])
 def test_a_packed_map_gives_what_the_exact_one_gives(tokens, bias):
-    exact, x, other = linear(48, 64, bias), numbers(tokens, 64, seed=5), numbers(tokens, 48, seed=6)
+    exact, x, other = linear(48, 64, bias), numbers(64, tokens, seed=5).T, numbers(tokens, 48, seed=6)
     kept = other.clone()
     packed = PackedLinear.of(exact)
     torch.testing.assert_close(packed(x), exact(x), atol=1e-5, rtol=0)
@@ -32,3 +36,13 @@ def test_a_packed_map_gives_what_the_exact_one_gives(tokens, bias):
 def test_a_packed_feed_forward_step_gives_what_the_exact_one_gives_with_any_activation(name):
     exact, x = FeedForward(linear(96, 64), name, activation(name), linear(64, 96)), numbers(50, 64, seed=5)
     torch.testing.assert_close(PackedFeedForward.of(exact).plus(x), exact.plus(x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "last", "mean"])
+def test_vectors_are_the_same_on_machines_where_maps_are_packed_and_where_they_are_not(pooling, monkeypatch):
+    vectors = []
+    for packed in (True, False):
+        monkeypatch.setattr("actors.models.backbones.bert.packing_pays", lambda weight, packed=packed: packed)
+        encoder = load_encoder(CHECKPOINTS / "tiny-bge-en", device="cpu", precision="fp32", pooling=pooling)
+        vectors.append(torch.from_numpy(encoder.encode_corpus(TEXTS).dense))
+    torch.testing.assert_close(*vectors, atol=1e-6, rtol=0)
