@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch.nn import functional
@@ -49,34 +49,23 @@ _DISTILBERT_NAMES = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Exact:
-    qkv: Linear
-    out: Linear
-    norm1: LayerNorm
-    feed: FeedForward
-    norm2: LayerNorm
+_Map = TypeVar("_Map", Linear, PackedLinear, CalibratedLinear)
+_Feed = TypeVar("_Feed", FeedForward, PackedFeedForward, CalibratedFeedForward)
 
 
 @dataclass(frozen=True, slots=True)
-class _PackedBlock:
-    qkv: PackedLinear
-    out: PackedLinear
+class _Block(Generic[_Map, _Feed]):
+    qkv: _Map
+    out: _Map
     norm1: LayerNorm
-    feed: PackedFeedForward
+    feed: _Feed
     norm2: LayerNorm
 
 
-@dataclass(frozen=True, slots=True)
-class _Rounded:
-    qkv: CalibratedLinear
-    out: CalibratedLinear
-    norm1: LayerNorm
-    feed: CalibratedFeedForward
-    norm2: LayerNorm
-
-
-_Block = _Exact | _PackedBlock | _Rounded
+_Exact = _Block[Linear, FeedForward]
+_PackedBlock = _Block[PackedLinear, PackedFeedForward]
+_Rounded = _Block[CalibratedLinear, CalibratedFeedForward]
+_AnyBlock = _Exact | _PackedBlock | _Rounded
 
 
 class Bert:
@@ -103,7 +92,7 @@ class Bert:
         names = _DISTILBERT_NAMES if distil else _BERT_NAMES
         count = int(config["n_layers" if distil else "num_hidden_layers"])
         exact = (_take_block(tensors, f"{prefix}{names['layers']}.{i}.", names, act, eps) for i in range(count))
-        self._blocks: Sequence[_Block]
+        self._blocks: Sequence[_AnyBlock]
         if calibration is not None:
             self._blocks = self._calibrated(exact, calibration, tensors.folder)
         else:
@@ -129,21 +118,21 @@ class Bert:
             hidden += self._types[0] if packed.types is None else functional.embedding(packed.types, self._types)
         return self._norm(hidden)
 
-    def _all_tokens(self, block: _Block, hidden: torch.Tensor, spans: Spans) -> torch.Tensor:
+    def _all_tokens(self, block: _AnyBlock, hidden: torch.Tensor, spans: Spans) -> torch.Tensor:
         return self._feed_forward(block, self._attend(block, hidden, spans), hidden)
 
-    def _attend(self, block: _Block, hidden: torch.Tensor, spans: Spans) -> torch.Tensor:
+    def _attend(self, block: _AnyBlock, hidden: torch.Tensor, spans: Spans) -> torch.Tensor:
         query, key, value = block.qkv(hidden).unflatten(1, (3, self.heads, -1)).unbind(1)
         return attend(query, key, value, spans, spans, self._rule)
 
-    def _one_token(self, block: _Block, hidden: torch.Tensor, spans: Spans, only: Only) -> torch.Tensor:
+    def _one_token(self, block: _AnyBlock, hidden: torch.Tensor, spans: Spans, only: Only) -> torch.Tensor:
         wanted = hidden[spans.firsts if only == "first" else spans.lasts]
         query = block.qkv.part(0, self.hidden_size)(wanted).unflatten(1, (self.heads, -1))
         keys_values = block.qkv.part(self.hidden_size, 3 * self.hidden_size)(hidden)
         key, value = keys_values.unflatten(1, (2, self.heads, -1)).unbind(1)
         return self._feed_forward(block, attend(query, key, value, spans.queries(True), spans, self._rule), wanted)
 
-    def _feed_forward(self, block: _Block, context: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    def _feed_forward(self, block: _AnyBlock, context: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         return block.norm2(block.feed.plus(block.norm1(block.out.plus(context, hidden))))
 
     @torch.inference_mode()
@@ -158,13 +147,13 @@ class Bert:
                 raise UserError(f"{folder}: the network computes numbers that are not finite: copy the checkpoint again.")
             qkv, out = CalibratedLinear.of(block.qkv, Seen.of(hidden), grid), CalibratedLinear.of(block.out, Seen.of(context), grid)
             feed = CalibratedFeedForward.of(block.feed, Seen.of(middle), Seen.of(inner), grid)
-            rounded.append(_Rounded(qkv, out, block.norm1, feed, block.norm2))
+            rounded.append(_Block(qkv, out, block.norm1, feed, block.norm2))
             hidden = block.norm2(block.feed.down(inner).add_(middle))
         return rounded
 
 
 def _packed(block: _Exact) -> _PackedBlock:
-    return _PackedBlock(PackedLinear.of(block.qkv), PackedLinear.of(block.out), block.norm1, PackedFeedForward.of(block.feed), block.norm2)
+    return _Block(PackedLinear.of(block.qkv), PackedLinear.of(block.out), block.norm1, PackedFeedForward.of(block.feed), block.norm2)
 
 
 def _first_position(config: Mapping[str, Any]) -> int:
@@ -176,7 +165,7 @@ def _first_position(config: Mapping[str, Any]) -> int:
 
 
 def _take_block(tensors: Tensors, prefix: str, names: Mapping[str, Any], act: str, eps: float) -> _Exact:
-    return _Exact(
+    return _Block(
         qkv=Linear.take(tensors, *(prefix + name for name in names["qkv"])),
         out=Linear.take(tensors, prefix + names["out"]),
         norm1=LayerNorm.take(tensors, prefix + names["norm1"], eps),

@@ -72,9 +72,8 @@ class CalibratedLinear:
     grid: Grid
     whole: torch.Tensor
     """int8 [out, in]: weights times the inputs' steps, over their scales."""
-    bias: torch.Tensor
-    """float32 [out]: with what the inputs' offsets amount to."""
     product: WholeProduct
+    """Its bias is with what the inputs' offsets amount to."""
     _factors: torch.Tensor
     _offsets: torch.Tensor
     _parts: dict[tuple[int, int], "CalibratedLinear"] = field(default_factory=dict)
@@ -102,7 +101,8 @@ class CalibratedLinear:
 
     def rows(self, which: slice | torch.Tensor) -> "CalibratedLinear":
         """Some outputs alone, a slice or places int64 [n], of inputs placed alike."""
-        return self._of(self.grid, self.whole[which], self.product.scales[which], self.bias[which], self._factors, self._offsets)
+        product = self.product.of_outputs(self.whole, which)
+        return CalibratedLinear(self.grid, self.whole[which], product, self._factors, self._offsets)
 
     def part(self, first: int, last: int) -> "CalibratedLinear":
         """Outputs first to last alone; packed once."""
@@ -120,13 +120,7 @@ class CalibratedLinear:
         whole, scales = round_weights(weight * steps)
         moved = weight @ (middle * steps)
         bias = moved if exact.bias is None else exact.bias + moved
-        return cls._of(grid, whole, scales, bias, 1 / steps, grid.origin - middle)
-
-    @classmethod
-    def _of(
-        cls, grid: Grid, whole: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor, factors: torch.Tensor, offsets: torch.Tensor
-    ) -> "CalibratedLinear":
-        return cls(grid, whole, bias, WholeProduct.of(whole, scales, bias), factors, offsets)
+        return cls(grid, whole, WholeProduct.of(whole, scales, bias), 1 / steps, grid.origin - middle)
 
 
 def _floored(values: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,10 @@ class WholeProduct:
         packed = torch.ops.onednn.qlinear_prepack(weights.contiguous(), None)
         return cls(scales, bias, packed, torch.zeros(len(weights), dtype=torch.int64))
 
+    def of_outputs(self, weights: torch.Tensor, which: slice | torch.Tensor) -> "WholeProduct":
+        """Some outputs alone, a slice or places int64 [n], given the weights of all."""
+        return WholeProduct.of(weights[which], self.scales[which], None if self.bias is None else self.bias[which])
+
     def __call__(self, x: torch.Tensor, scale: float, zero: int, activation: Fused = PLAIN) -> torch.Tensor:
         """float32 [T, out], activated, of uint8 [T, in] that stand for (x - zero) * scale."""
         weights, (post, variant) = self._weights(), activation
@@ -82,7 +86,7 @@ class Int8Linear:
         """Outputs first to last alone; packed once."""
         if (first, last) not in self._parts:
             here = slice(first, last)
-            product = WholeProduct.of(self.whole[here], self.product.scales[here], None)
+            product = self.product.of_outputs(self.whole, here)
             self._parts[first, last] = Int8Linear(self.whole[here], product, self.bias[here], self._sums[here])
         return self._parts[first, last]
 
