@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from actors.machine import cpu_name, has_amx
+from actors import machine
 from actors.models.precision import pick_device
 from benchmarks.timing import OURS, Contestant, Timing
 
@@ -31,9 +31,9 @@ def describe() -> dict[str, Any]:
     """Processor, cores of this process, AMX, device, threads and versions of what is compared."""
     device = pick_device()
     return {
-        "cpu": cpu_name(),
+        "cpu": machine.cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
-        "amx": has_amx(),
+        "amx": machine.has_amx(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
@@ -42,7 +42,7 @@ def describe() -> dict[str, Any]:
 
 def has_bf16(device: torch.device) -> bool:
     """Whether bf16 is computed in hardware; where it is not, it is slower than fp32 by far."""
-    return device.type == "cuda" or has_amx()
+    return device.type == "cuda" or machine.has_bf16()
 
 
 def precisions() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from actors.machine import has_amx
+from actors.machine import has_bf16
 from configs.errors import UserError
 from configs.schema import PoolConfig, RayConfig
 from pipelines.termination import keep_handler
@@ -114,12 +114,12 @@ def on_gpu(device: str, cluster: Cluster) -> bool:
 
 
 def resolve_precision(precision: str, device: str, cluster: Cluster) -> str:
-    """The precision class that fingerprints carry: auto is bf16 on GPUs and on CPUs with AMX, else fp32."""
+    """The precision class that fingerprints carry: auto is bf16 on GPUs and on CPUs that multiply it faster, else fp32."""
     if precision == "int8" and on_gpu(device, cluster):
         raise UserError("precision is int8, which is for CPUs, but the Ray cluster gives the model a GPU: use bf16, or device cpu.")
     if precision != "auto":
         return precision
-    return "bf16" if on_gpu(device, cluster) or has_amx() else "fp32"
+    return "bf16" if on_gpu(device, cluster) or has_bf16() else "fp32"
 
 
 def pool_threads(pool: PoolConfig) -> int:

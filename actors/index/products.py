@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from actors.index.rounding import RoundedVectors, round_rows
-from actors.machine import has_amx, has_vnni
+from actors.machine import has_bf16, has_vnni
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +90,7 @@ class Int8Products:
 def fastest_products() -> type[Products]:
     """Of float32 and what this processor has instructions for, the one that is fastest in a short trial."""
     ways: list[type[Products]] = [Float32Products]
-    if has_amx():
+    if has_bf16():
         ways.append(Bf16Products)
     if has_vnni():
         ways.append(Int8Products)

@@ -34,7 +34,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     """An embedding model, ready to encode.
 
     `model`: folder, hub id, s3://bucket/folder or pkg://package/folder. `device`: auto, cpu, cuda. `precision`: auto (bf16 on
-    GPUs and on CPUs with AMX, else fp32), fp32, bf16, fp16, int8 (on CPUs; refused where it moves the vectors too far).
+    GPUs and on CPUs that multiply it faster, else fp32), fp32, bf16, fp16, int8 (on CPUs; refused where it moves the vectors too far).
     `pooling`: none or auto goes by the checkpoint, else cls, mean, last. `normalize`: vectors of length 1; none goes by the
     checkpoint's modules.json, and is yes without one.
     Instructions: a prefix, or a text with {} where the input goes, or the task where the family has a template; none takes the
@@ -47,6 +47,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     from actors.models.checkpoint import resolve_adapter, resolve_checkpoint
     from actors.models.encoder import Encoder
     from actors.models.encoder_options import EncoderOptions
+    from actors.models.memory import keep_freed_memory
     from actors.models.precision import place
     from actors.models.quality_gate import require_quality
     from actors.models.text_tokenizer import TextTokenizer
@@ -56,6 +57,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     merged = resolve_adapter(adapter, None, cache_dir) if adapter else None
     options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim, merged)
     placement = place(device, precision, batch_tokens)
+    keep_freed_memory()
     encoder = Encoder(folder, tokenizer, placement, options)
     if placement.int8:
         require_quality(encoder, lambda: Encoder(folder, tokenizer, place(device, "fp32", encoder.batch_tokens), options))
@@ -97,6 +99,7 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     from actors.models.late_interaction import LateInteraction
     from actors.models.llm_families import open_llm_reranker
     from actors.models.m3_reranker import M3Reranker
+    from actors.models.memory import keep_freed_memory
     from actors.models.precision import place
     from actors.models.prompt_tokenizer import PromptTokenizer
     from actors.models.quality_gate import require_same_order
@@ -112,6 +115,7 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     mix = None if weights is None else tuple(weights)
     options = RerankerOptions(prompt, cutoffs, compress_ratio, tuple(compress_layers), head, merged, mix)
     options.check(info, kind)
+    keep_freed_memory()
     if kind == "cross_encoder":
         pairs = PairTokenizer(folder, max_length, query_max_length)
         reranker = CrossEncoder(folder, pairs, placement)

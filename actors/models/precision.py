@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from actors.machine import has_bf16
 from actors.models.batching import default_budget
 from configs.errors import UserError
 
@@ -48,7 +49,8 @@ def pick_device(device: str = "auto") -> torch.device:
 
 
 def pick_precision(precision: str, device: torch.device) -> torch.dtype:
-    """auto is bf16 on GPUs (fp16 on those without it) and on CPUs with AMX, else fp32. Whoever says fp32 gets fp32, not TF32."""
+    """auto is bf16 on GPUs (fp16 on those without it) and on CPUs that multiply it faster, else fp32. Whoever says fp32 gets fp32, not
+    TF32."""
     if precision not in ("auto", *_DTYPES):
         raise UserError(f"precision {precision!r} is unknown: use auto, {', '.join(_DTYPES)}.")
     dtype = _automatic(device) if precision == "auto" else _DTYPES[precision]
@@ -67,9 +69,4 @@ def _check_int8(device: torch.device) -> None:
 def _automatic(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if device.type == "cpu" and _has_amx() else torch.float32
-
-
-def _has_amx() -> bool:
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # not public in torch: absent means no
-    return bool(probe and probe())
+    return torch.bfloat16 if device.type == "cpu" and has_bf16() else torch.float32

@@ -35,7 +35,7 @@ _SHAPE = (
 )
 _ROW, _LAYERS = 128, 1
 _SECONDS, _ROUNDS = 1.8, 3
-_KERNELS = 2  # raise it when layers are computed otherwise: what was remembered does not hold then
+_KERNELS = 3  # raise it when layers are computed otherwise: what was remembered does not hold then
 _WORTH = 0.95  # of the default's time: a smaller gain may be noise
 _TOO_SMALL = 128  # hidden size: such a network is over before a budget matters
 

@@ -3,6 +3,7 @@
 On CUDA in half precision one variable-length kernel does all rows (not exercised by the CPU tests). Elsewhere rows of equal length
 go through torch's scaled_dot_product_attention together, without a mask: its fastest path, and exact. On CPUs with AVX-512, which
 compute faster with a number of keys that fills their registers, a row is shown some keys of its neighbours too, and a mask hides them.
+Those that multiply bf16 fast have a way of their own (bf16_attention.py).
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from actors.machine import has_bf16
+from actors.models.backbones.bf16_attention import attend_in_bf16
 from actors.models.backbones.layers import computed_in
 from actors.models.backbones.packing import Spans, runs_of_both
 
+_BF16 = has_bf16()
 _LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
 """float32 numbers of a vector register, where it has been measured that keys which do not fill the last one are slow."""
 
@@ -40,22 +44,29 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries:
         return _variable_length(query, key, value, queries, keys, rule)
     out = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     query, key, value = (part.to(computed_in(part.dtype, part.device)) for part in (query, key, value))
+    in_bf16 = _BF16 and query.dtype is torch.bfloat16 and _is_plain(query, key, rule)
     for first, count, asked, length in runs_of_both(queries, keys):
-        q = slice(queries.starts[first], queries.starts[first] + count * asked)
-        asking, start = _rows(query[q], count), int(keys.starts[first])
-        if _shows_more(query, key, asked, length, rule):
-            context = _shown_more(asking, _window(key, start, count, length), _window(value, start, count, length), length, rule)
+        q, start = slice(queries.starts[first], queries.starts[first] + count * asked), int(keys.starts[first])
+        k = slice(start, start + count * length)
+        parts = _rows(query[q], count), _rows(key[k], count), _rows(value[k], count)
+        if in_bf16:
+            context = attend_in_bf16(*parts, rule.scale)
+        elif _shows_more(query, key, asked, length, rule):
+            context = _shown_more(parts[0], _window(key, start, count, length), _window(value, start, count, length), length, rule)
         else:
-            k = slice(start, start + count * length)
-            context = _equal_lengths(asking, _rows(key[k], count), _rows(value[k], count), rule)
-        out[q] = context.transpose(1, 2).flatten(0, 1)
+            context = _equal_lengths(*parts, rule)
+        out[q].unflatten(0, (count, -1)).copy_(context.transpose(1, 2))
     return out.flatten(1)
+
+
+def _is_plain(query: torch.Tensor, key: torch.Tensor, rule: AttentionRule) -> bool:
+    """Whether every token looks at its whole row, on a CPU, and each query head has keys of its own."""
+    return query.device.type == "cpu" and not rule.causal and not rule.softcap and query.shape[1] == key.shape[1]
 
 
 def _shows_more(query: torch.Tensor, key: torch.Tensor, asked: int, length: int, rule: AttentionRule) -> bool:
     """Whether rows of `length` keys are computed faster with some more, which a mask hides."""
-    plain = asked > 1 and not rule.causal and not rule.softcap and query.shape[1] == key.shape[1]
-    return plain and key.device.type == "cpu" and key.dtype is torch.float32 and length % _LANES > 0
+    return asked > 1 and key.dtype is torch.float32 and length % _LANES > 0 and _is_plain(query, key, rule)
 
 
 def _window(flat: torch.Tensor, start: int, count: int, length: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch.nn import functional
 
+from actors.machine import has_bf16
 from actors.models.backbones.attention import AttentionRule, attend
 from actors.models.backbones.calibrated import CalibratedLinear, Grid, Seen
 from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward, PackedFeedForward
@@ -145,7 +146,8 @@ class Bert:
             inner = block.feed.act(block.feed.up(middle))
             if not (hidden.isfinite().all() and inner.isfinite().all()):
                 raise UserError(f"{folder}: the network computes numbers that are not finite: copy the checkpoint again.")
-            qkv, out = CalibratedLinear.of(block.qkv, Seen.of(hidden), grid), CalibratedLinear.of(block.out, Seen.of(context), grid)
+            qkv = CalibratedLinear.of(block.qkv, Seen.of(hidden), grid, torch.bfloat16 if has_bf16() else torch.float32)
+            out = CalibratedLinear.of(block.out, Seen.of(context), grid)
             feed = CalibratedFeedForward.of(block.feed, Seen.of(middle), Seen.of(inner), grid)
             rounded.append(_Block(qkv, out, block.norm1, feed, block.norm2))
             hidden = block.norm2(block.feed.down(inner).add_(middle))

@@ -40,10 +40,12 @@ class WholeProduct:
         """Some outputs alone, a slice or places int64 [n], given the weights of all."""
         return WholeProduct.of(weights[which], self.scales[which], None if self.bias is None else self.bias[which])
 
-    def __call__(self, x: torch.Tensor, scale: float, zero: int, activation: Fused = PLAIN) -> torch.Tensor:
-        """float32 [T, out], activated, of uint8 [T, in] that stand for (x - zero) * scale."""
+    def __call__(
+        self, x: torch.Tensor, scale: float, zero: int, activation: Fused = PLAIN, kind: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """`kind` [T, out], float32 or bf16: activated, of uint8 [T, in] that stand for (x - zero) * scale."""
         weights, (post, variant) = self._weights(), activation
-        return torch.ops.onednn.qlinear_pointwise(x, scale, zero, *weights, self.bias, 1.0, 0, torch.float32, post, [], variant)
+        return torch.ops.onednn.qlinear_pointwise(x, scale, zero, *weights, self.bias, 1.0, 0, kind, post, [], variant)
 
     def whole(self, x: torch.Tensor, zero: int, activation: Fused, out_scale: float, out_zero: int) -> torch.Tensor:
         """uint8 [T, out] q, of which (q - out_zero) * out_scale are about the activated outputs of uint8 [T, in] in steps of 1."""

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from actors.models.backbones.attention import AttentionRule, attend
+from actors.models.backbones.bf16_attention import attend_in_bf16
 from actors.models.backbones.packing import Spans
 
 HEADS, WIDTH = 3, 8
@@ -41,3 +42,27 @@ def test_what_stands_beside_a_row_does_not_change_one_bit_of_it(lengths):
             part.mul_(1e4)
             part.split(lengths)[row].copy_(own.split(lengths)[row])
         assert torch.equal(attend(*others, spans, spans, rule).split(lengths)[row], before[row])
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("last_only", [False, True])
+def test_half_precision_attends_alike_on_machines_that_are_fast_at_it_and_on_others(lengths, last_only, monkeypatch):
+    parts, spans = [part.bfloat16() for part in packed(lengths)], Spans(np.array(lengths), torch.device("cpu"))
+    parts[0] = parts[0][spans.lasts] if last_only else parts[0]
+    rows = zip(parts[0].split(1 if last_only else lengths), *(part.split(lengths) for part in parts[1:]), strict=True)
+    exact = torch.cat([by_hand(*row, 0.4) for row in rows])
+    for fast in (True, False):
+        monkeypatch.setattr("actors.models.backbones.attention._BF16", fast)
+        found = attend(*parts, spans.queries(last_only), spans, AttentionRule(scale=0.4))
+        assert found.dtype is torch.bfloat16
+        torch.testing.assert_close(found.double(), exact, atol=0.03, rtol=0.01)
+
+
+@pytest.mark.parametrize("asked", [1, 37])
+def test_scores_are_written_out_a_few_at_a_time_however_many_there_are(asked, monkeypatch):
+    query, key, value = (part.bfloat16().unflatten(0, (2, 37)).transpose(1, 2) for part in packed([37, 37]))
+    query = query[:, :, :asked]
+    whole = attend_in_bf16(query, key, value, 0.4)
+    for scores in (1, 37 * 5, 37 * 37 * 4):
+        monkeypatch.setattr("actors.models.backbones.bf16_attention._SCORES", scores)
+        torch.testing.assert_close(attend_in_bf16(query, key, value, 0.4), whole, atol=0.01, rtol=0.01)

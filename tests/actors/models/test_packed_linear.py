@@ -6,7 +6,7 @@ import torch
 from actors.models import load_encoder
 from actors.models.backbones.feed_forward import FeedForward, PackedFeedForward
 from actors.models.backbones.layers import Linear, activation
-from actors.models.backbones.packed_linear import PackedLinear
+from actors.models.backbones.packed_linear import PackedLinear, packing_pays
 from tests.jobs import CHECKPOINTS
 
 TEXTS = ["a giant panda", "The giant panda is a bear that eats bamboo. " * 4, "what is a panda?"]
@@ -30,6 +30,17 @@ def test_a_packed_map_gives_what_the_exact_one_gives(tokens, bias):
     torch.testing.assert_close(packed.plus(x, other), kept + exact(x), atol=1e-5, rtol=0)
     torch.testing.assert_close(packed.part(10, 30)(x), exact(x)[:, 10:30], atol=1e-5, rtol=0)
     assert torch.equal(other, kept), "the numbers that are added stay"
+
+
+@pytest.mark.skipif(not packing_pays(torch.empty(1, 1, dtype=torch.bfloat16)), reason="no instructions for bf16: nothing is packed in it")
+@pytest.mark.parametrize("tokens", [1, 300])
+def test_a_packed_map_in_bf16_rounds_what_the_exact_one_gives(tokens):
+    weight, bias, x, other = (part.bfloat16() for part in (numbers(48, 64) / 8, numbers(48), numbers(tokens, 64), numbers(tokens, 48)))
+    exact = Linear(weight.float(), bias.float())(x.float())
+    packed = PackedLinear.of(Linear(weight, bias))
+    for found, right in ((packed(x), exact), (packed.plus(x, other), exact + other.float()), (packed.part(10, 30)(x), exact[:, 10:30])):
+        assert found.dtype is torch.bfloat16
+        torch.testing.assert_close(found.float(), right, atol=1e-3, rtol=2**-8)
 
 
 @pytest.mark.parametrize("name", ["gelu", "gelu_new", "relu", "silu"])
