@@ -60,8 +60,9 @@ def _without_folder(arguments: Sequence[str]) -> list[str]:
 
 def _print(document: Mapping[str, Any]) -> None:
     machine = document["machine"]
-    amx = "with AMX" if machine["amx"] else "without AMX"
-    print(f"\n{machine['cpu']}, {machine['cores']} cores, {amx}; device {machine['device']}, {machine['threads']} threads")
+    amx, bf16 = ("with" if machine[name] else "without" for name in ("amx", "bf16"))
+    print(f"\n{machine['cpu']}, {machine['cores']} cores, {amx} AMX, {bf16} fast bf16; ", end="")
+    print(f"device {machine['device']}, {machine['threads']} threads")
     for case in document["cases"]:
         print(f"\n{case['case']}")
         for row in case["contestants"]:

@@ -1,7 +1,7 @@
 """Queries and all vectors of a flat index in; their inner products out, a block of vectors at a time, in the fastest way of this machine.
 
-bf16 where a CPU has AMX, and 8-bit integers where it has VNNI or AMX, are off by some 1e-3 of a score: enough to propose rows that are
-then re-scored exactly. torch loads only there.
+bf16 where a CPU is fast at it, and 8-bit integers where it has VNNI or AMX, are off by some 1e-3 of a score: enough to propose rows that
+are then re-scored exactly. torch loads only there.
 """
 
 from __future__ import annotations

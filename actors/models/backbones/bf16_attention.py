@@ -19,11 +19,11 @@ def attend_in_bf16(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, 
     for some in range(0, len(queries), heads):
         for first in range(0, asked, tokens):
             here = slice(some, some + heads), slice(first, first + tokens)
-            contexts[here] = _weighted(queries[here], keys[here[0]], values[here[0]], scale)
+            _weigh(queries[here], keys[here[0]], values[here[0]], scale, contexts[here])
     return contexts.unflatten(0, query.shape[:2])
 
 
-def _weighted(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
-    """Contexts [m, q, d] of query [m, q, d] over key and value [m, k, d]."""
+def _weigh(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, out: torch.Tensor) -> None:
+    """Contexts of query [m, q, d] over key and value [m, k, d], into `out` [m, q, d]."""
     nothing = query.new_empty(1).expand(*query.shape[:2], key.shape[1])  # beta 0: not read
-    return torch.bmm(torch.baddbmm(nothing, query, key.transpose(1, 2), beta=0, alpha=scale).softmax(-1), value)
+    torch.bmm(torch.baddbmm(nothing, query, key.transpose(1, 2), beta=0, alpha=scale).softmax(-1), value, out=out)
