@@ -45,12 +45,12 @@ def describe() -> dict[str, Any]:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether bf16 is computed in hardware; where it is not, it is slower than fp32 by far."""
+    """Whether bf16 is computed faster than fp32; elsewhere most processors only imitate it."""
     return device.type == "cuda" or machine.has_bf16()
 
 
 def precisions() -> tuple[str, ...]:
-    """fp32, and bf16 where it is computed in hardware: elsewhere a product of it would take minutes. The last is what `auto` takes."""
+    """fp32, and bf16 where it is faster: elsewhere a product of it may take minutes. The last is what `auto` takes."""
     return ("fp32", "bf16") if has_bf16(pick_device()) else ("fp32",)
 
 

@@ -40,7 +40,7 @@ class Peer:
     def obstacle(self) -> str:
         """Why it can not take part; nothing where it can."""
         slow = self.precision == "bf16" and not has_bf16(pick_device())
-        return missing(*self.needs) or ("this machine has no bf16 hardware" if slow else "")
+        return missing(*self.needs) or ("bf16 is no faster than fp32 on this machine" if slow else "")
 
 
 def missing(*modules: str) -> str:

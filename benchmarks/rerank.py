@@ -72,7 +72,7 @@ def _open(checkpoint: Checkpoint, left_out: dict[str, str]) -> dict[str, tuple[s
     if has_bf16(pick_device()):
         scorers[_BF16] = ("bf16", peers.open_cross_encoder_bf16(checkpoint))
     else:
-        left_out[_BF16] = "this machine has no bf16 hardware"
+        left_out[_BF16] = "bf16 is no faster than fp32 on this machine"
     precisions = ("fp32", "bf16") if _BF16 in scorers else ("fp32",)
     ours = {precision: load_reranker(checkpoint.folder, precision=precision).compute_score for precision in precisions}
     scorers |= {f"{OURS} {precision}": (precision, score) for precision, score in ours.items()}

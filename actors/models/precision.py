@@ -17,7 +17,8 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16,
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where and how a model runs. `batch_tokens`: tokens of one forward pass; `automatic`: a usual number of them, which a probe of
-    the network may better. `int8`: linear maps in 8-bit integers, all else in `dtype`."""
+    the network may better. `int8`: linear maps in 8-bit integers, all else in `dtype`, but for attention where
+    bf16 is faster."""
 
     device: torch.device
     dtype: torch.dtype

@@ -3,6 +3,7 @@
 import pytest
 import ray
 
+from actors.models.precision import place
 from configs.errors import UserError
 from configs.schema import RayConfig
 from pipelines.cluster import Cluster, connected, resolve_precision
@@ -42,3 +43,11 @@ def test_int8_on_a_cluster_with_gpus_is_refused_unless_the_model_stays_on_cpus()
     with pytest.raises(UserError, match=r"precision is int8, which is for CPUs, .*: use bf16, or device cpu"):
         resolve_precision("int8", "auto", with_gpu)
     assert resolve_precision("int8", "cpu", with_gpu) == "int8"
+
+
+@pytest.mark.parametrize(("flags", "precision"), [("avx2 fma", "fp32"), ("avx2 avx512f avx512_bf16", "bf16")])
+def test_auto_is_bf16_where_the_processor_is_fast_at_it_for_the_driver_and_for_a_model(flags, precision, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: AuthenticAMD\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("actors.machine._CPUINFO", tmp_path / "cpuinfo")
+    assert resolve_precision("auto", "auto", Cluster(cpus=8, gpus=0, memory=1e9, private=False)) == precision
+    assert place("cpu", "auto").dtype == place("cpu", precision).dtype

@@ -3,7 +3,7 @@
 On CUDA in half precision one variable-length kernel does all rows (not exercised by the CPU tests). Elsewhere rows of equal length
 go through torch's scaled_dot_product_attention together, without a mask: its fastest path, and exact. On CPUs with AVX-512, which
 compute faster with a number of keys that fills their registers, a row is shown some keys of its neighbours too, and a mask hides them.
-Those that multiply bf16 fast have a way of their own (bf16_attention.py).
+Those that multiply bf16 fast without AMX have a way of their own (bf16_attention.py).
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from actors.machine import has_bf16
+from actors.machine import has_amx, has_bf16
 from actors.models.backbones.bf16_attention import attend_in_bf16
 from actors.models.backbones.layers import computed_in
 from actors.models.backbones.packing import Spans, runs_of_both
 
-_BF16 = has_bf16()
+_BF16 = has_bf16() and not has_amx()
+"""Whether products in bf16 are fast, and torch's kernel, which packs for AMX, does not make them."""
+
 _LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1
 """float32 numbers of a vector register, where it has been measured that keys which do not fill the last one are slow."""
 
@@ -57,6 +59,11 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries:
             context = _equal_lengths(*parts, rule)
         out[q].unflatten(0, (count, -1)).copy_(context.transpose(1, 2))
     return out.flatten(1)
+
+
+def attends_fastest_in() -> torch.dtype:
+    """The type of queries, keys and values that this machine's CPU attends in fastest, where any will do."""
+    return computed_in(torch.bfloat16, torch.device("cpu")) if _BF16 else torch.float32
 
 
 def _is_plain(query: torch.Tensor, key: torch.Tensor, rule: AttentionRule) -> bool:

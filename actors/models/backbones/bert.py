@@ -1,7 +1,7 @@
 """BERT, RoBERTa, XLM-R and DistilBERT: packed token ids in, last hidden states out (Devlin et al. 2018; Conneau et al. 2019).
 
 Where only one token of a text is pooled, the last layer computes that token alone: exact, and 7 % less work at 12 layers. With a few
-texts to calibrate by, linear maps run in 8-bit integers; exact ones are packed where that is faster.
+texts to calibrate by, linear maps run in 8-bit integers (and attention in bf16 where that is faster); exact ones are packed where it pays.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch.nn import functional
 
-from actors.machine import has_bf16
-from actors.models.backbones.attention import AttentionRule, attend
+from actors.models.backbones.attention import AttentionRule, attend, attends_fastest_in
 from actors.models.backbones.calibrated import CalibratedLinear, Grid, Seen
 from actors.models.backbones.feed_forward import CalibratedFeedForward, FeedForward, PackedFeedForward
 from actors.models.backbones.layers import LayerNorm, Linear, activation
@@ -139,14 +138,14 @@ class Bert:
     @torch.inference_mode()
     def _calibrated(self, exact: Iterable[_Exact], packed: Packed, folder: Path) -> list[_Rounded]:
         """The blocks in 8-bit integers, by what flows through each map when the exact network reads `packed`."""
-        rounded, hidden, grid = [], self._embed(packed), Grid.of_this_machine()
+        rounded, hidden, grid, attended = [], self._embed(packed), Grid.of_this_machine(), attends_fastest_in()
         for block in exact:
             context = self._attend(block, hidden, packed.spans)
             middle = block.norm1(block.out.plus(context, hidden))
             inner = block.feed.act(block.feed.up(middle))
             if not (hidden.isfinite().all() and inner.isfinite().all()):
                 raise UserError(f"{folder}: the network computes numbers that are not finite: copy the checkpoint again.")
-            qkv = CalibratedLinear.of(block.qkv, Seen.of(hidden), grid, torch.bfloat16 if has_bf16() else torch.float32)
+            qkv = CalibratedLinear.of(block.qkv, Seen.of(hidden), grid, attended)
             out = CalibratedLinear.of(block.out, Seen.of(context), grid)
             feed = CalibratedFeedForward.of(block.feed, Seen.of(middle), Seen.of(inner), grid)
             rounded.append(_Block(qkv, out, block.norm1, feed, block.norm2))

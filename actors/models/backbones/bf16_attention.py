@@ -1,6 +1,6 @@
 """Queries, keys and values in bf16 of rows of equal length in, contexts out: two products and a softmax, for CPUs.
 
-torch's fused kernel for CPUs multiplies blocks that are too small for a processor's bf16 instructions to show. oneDNN's batched product
+Without AMX, torch's fused kernel for CPUs shows nothing of a processor's bf16 instructions. oneDNN's batched product
 reaches their full rate, and the scores of a few heads stay in the caches between the two: measured on an AMD EPYC (Zen 4), two cores, 1.5
 (heads of 32) to 1.8 (heads of 64) times as fast. Scores and weights are rounded to bf16; sums are made in float32.
 """

@@ -67,7 +67,10 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedLinear:
-    """x [T, in] -> about x weight^T + bias [T, out] of `kind`, float32 or bf16; or [T, out] uint8 on the scale of the next map."""
+    """x [T, in] -> about x weight^T + bias [T, out] float32 or bf16, as it `gives`; or [T, out] uint8 on the scale of the next map.
+
+    What is activated, or added to something, is float32.
+    """
 
     grid: Grid
     whole: torch.Tensor
@@ -76,12 +79,12 @@ class CalibratedLinear:
     """Its bias is with what the inputs' offsets amount to."""
     _factors: torch.Tensor
     _offsets: torch.Tensor
-    kind: torch.dtype = torch.float32
+    gives: torch.dtype = torch.float32
     _parts: dict[tuple[int, int], "CalibratedLinear"] = field(default_factory=dict)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[T, in] to [T, out]."""
-        return self.product(self.place(x), 1.0, self.grid.zero, PLAIN, self.kind)
+        return self.product(self.place(x), 1.0, self.grid.zero, PLAIN, self.gives)
 
     def plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """other [T, out] + the map of x [T, in]."""
@@ -103,7 +106,7 @@ class CalibratedLinear:
     def rows(self, which: slice | torch.Tensor) -> "CalibratedLinear":
         """Some outputs alone, a slice or places int64 [n], of inputs placed alike."""
         product = self.product.of_outputs(self.whole, which)
-        return CalibratedLinear(self.grid, self.whole[which], product, self._factors, self._offsets, self.kind)
+        return CalibratedLinear(self.grid, self.whole[which], product, self._factors, self._offsets, self.gives)
 
     def part(self, first: int, last: int) -> "CalibratedLinear":
         """Outputs first to last alone; packed once."""
@@ -112,8 +115,8 @@ class CalibratedLinear:
         return self._parts[first, last]
 
     @classmethod
-    def of(cls, exact: Linear, inputs: Seen, grid: Grid, kind: torch.dtype = torch.float32) -> "CalibratedLinear":
-        """An exact map of float32, and the inputs that it had of a few texts; `kind`: what its outputs are to be."""
+    def of(cls, exact: Linear, inputs: Seen, grid: Grid, gives: torch.dtype = torch.float32) -> "CalibratedLinear":
+        """An exact map of float32, and the inputs that it had of a few texts; `gives`: the type of its outputs."""
         weight, half = exact.weight, _floored((inputs.high - inputs.low) / 2)
         steps = (half / _floored(weight.abs().amax(0))).sqrt_()
         steps *= (half / steps).max() * MARGIN / (grid.zero - 1)
@@ -121,7 +124,7 @@ class CalibratedLinear:
         whole, scales = round_weights(weight * steps)
         moved = weight @ (middle * steps)
         bias = moved if exact.bias is None else exact.bias + moved
-        return cls(grid, whole, WholeProduct.of(whole, scales, bias), 1 / steps, grid.origin - middle, kind)
+        return cls(grid, whole, WholeProduct.of(whole, scales, bias), 1 / steps, grid.origin - middle, gives)
 
 
 def _floored(values: torch.Tensor) -> torch.Tensor:

@@ -41,11 +41,11 @@ class WholeProduct:
         return WholeProduct.of(weights[which], self.scales[which], None if self.bias is None else self.bias[which])
 
     def __call__(
-        self, x: torch.Tensor, scale: float, zero: int, activation: Fused = PLAIN, kind: torch.dtype = torch.float32
+        self, x: torch.Tensor, scale: float, zero: int, activation: Fused = PLAIN, gives: torch.dtype = torch.float32
     ) -> torch.Tensor:
-        """`kind` [T, out], float32 or bf16: activated, of uint8 [T, in] that stand for (x - zero) * scale."""
+        """[T, out] in float32 or bf16, activated, of uint8 [T, in] that stand for (x - zero) * scale."""
         weights, (post, variant) = self._weights(), activation
-        return torch.ops.onednn.qlinear_pointwise(x, scale, zero, *weights, self.bias, 1.0, 0, kind, post, [], variant)
+        return torch.ops.onednn.qlinear_pointwise(x, scale, zero, *weights, self.bias, 1.0, 0, gives, post, [], variant)
 
     def whole(self, x: torch.Tensor, zero: int, activation: Fused, out_scale: float, out_zero: int) -> torch.Tensor:
         """uint8 [T, out] q, of which (q - out_zero) * out_scale are about the activated outputs of uint8 [T, in] in steps of 1."""

@@ -50,10 +50,10 @@ class PackedLinear:
 
 
 def packing_pays(weight: torch.Tensor) -> bool:
-    """Whether the maps of a network with weights like this one are packed: on CPUs of the kinds it was measured on."""
+    """Whether the maps of a network with weights like this one are packed: on CPUs with AVX-512, in a type that they multiply."""
     here = weight.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    kind = weight.dtype in (torch.float32, torch.bfloat16) and computed_in(weight.dtype, weight.device) is weight.dtype
-    return here and kind and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    known = weight.dtype in (torch.float32, torch.bfloat16) and computed_in(weight.dtype, weight.device) is weight.dtype
+    return here and known and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:
