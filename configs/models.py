@@ -31,8 +31,8 @@ class EncoderConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """auto is bf16 on GPUs and on CPUs that multiply it faster (with AMX; AMD from Zen 4 on), else fp32; the driver's machine decides: name
     one where machines differ, or to go on with vectors that another machine or release made. A CPU without instructions for half precision
-    holds it in fp32. int8 is for CPUs: faster, and refused where it moves the vectors of a few texts too far from those in fp32, which every
-    worker computes when it starts. Token vectors stored in int8 serve no reranker."""
+    holds it in fp32. int8 is for CPUs: faster, and refused where it moves the vectors of a few texts too far from those in fp32, which
+    every worker computes when it starts. Token vectors stored in int8 serve no reranker."""
     device: Literal["auto", "cpu", "cuda"] = execution("auto")
     """auto takes the GPU that Ray assigned to the actor, else the CPU."""
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
