@@ -150,7 +150,13 @@ def test_a_run_file_of_another_tool_has_the_figures_of_the_run_whose_rankings_it
 
 
 def test_several_searchers_and_pools_that_grow_give_the_same_rankings(finished, spread):
-    assert read_rankings(spread[0]) == read_rankings(finished[0]) and spread[1].metrics == finished[1].metrics
+    several, one = read_rankings(spread[0]), read_rankings(finished[0])
+    for row, other in zip(several, one, strict=True):
+        # Workers of fewer threads may add the numbers of a product in another order, as MKL does on AMD's processors.
+        near = {name: pytest.approx(row.pop(name), abs=1e-5) for name in ("score", "rerank_score")}
+        assert row == {name: value for name, value in other.items() if name not in near}
+        assert near == {name: other[name] for name in near}
+    assert spread[1].metrics == finished[1].metrics
 
 
 def test_each_of_several_searchers_answers_for_its_share_of_the_segments(spread):

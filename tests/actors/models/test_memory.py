@@ -33,5 +33,5 @@ def pages_had_anew(**settings):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep what they please")
 def test_with_a_model_memory_that_is_freed_serves_again_unless_the_environment_says_otherwise():
-    assert pages_had_anew() < 0.05
+    assert pages_had_anew() < 0.2
     assert pages_had_anew(MALLOC_MMAP_THRESHOLD_="131072") > 0.9
