@@ -49,7 +49,7 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     from actors.models.checkpoint import resolve_adapter, resolve_checkpoint
     from actors.models.encoder import Encoder
     from actors.models.encoder_options import EncoderOptions
-    from actors.models.memory import give_back_memory, keep_freed_memory
+    from actors.models.memory import loading
     from actors.models.precision import place
     from actors.models.quality_gate import require_quality
     from actors.models.text_tokenizer import TextTokenizer
@@ -59,12 +59,10 @@ def load_encoder(  # noqa: PLR0913 - the one public door: every setting of an en
     merged = resolve_adapter(adapter, None, cache_dir) if adapter else None
     options = EncoderOptions(pooling or "auto", normalize, tuple(outputs), truncate_dim, merged)
     placement = place(device, precision, batch_tokens)
-    if placement.device.type == "cpu":
-        keep_freed_memory()
-    encoder = Encoder(folder, tokenizer, placement, options)
-    if placement.int8:
-        require_quality(encoder, lambda: Encoder(folder, tokenizer, place(device, "fp32", encoder.batch_tokens), options))
-    give_back_memory()
+    with loading(placement.device.type):
+        encoder = Encoder(folder, tokenizer, placement, options)
+        if placement.int8:
+            require_quality(encoder, lambda: Encoder(folder, tokenizer, place(device, "fp32", encoder.batch_tokens), options))
     return encoder
 
 
@@ -103,7 +101,7 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     from actors.models.late_interaction import LateInteraction
     from actors.models.llm_families import open_llm_reranker
     from actors.models.m3_reranker import M3Reranker
-    from actors.models.memory import give_back_memory, keep_freed_memory
+    from actors.models.memory import loading
     from actors.models.precision import place
     from actors.models.prompt_tokenizer import PromptTokenizer
     from actors.models.quality_gate import require_same_order
@@ -119,18 +117,16 @@ def load_reranker(  # noqa: PLR0913 - the one public door: every setting of a re
     mix = None if weights is None else tuple(weights)
     options = RerankerOptions(prompt, cutoffs, compress_ratio, tuple(compress_layers), head, merged, mix)
     options.check(info, kind)
-    if placement.device.type == "cpu":
-        keep_freed_memory()
-    if kind == "cross_encoder":
-        pairs = PairTokenizer(folder, max_length, query_max_length)
-        reranker = CrossEncoder(folder, pairs, placement)
-        if placement.int8:
-            require_same_order(reranker, lambda: CrossEncoder(folder, pairs, place(device, "fp32", reranker.batch_tokens)))
-        give_back_memory()
-        return reranker
-    if kind in ENCODER_KINDS:
-        tokenizer = TextTokenizer(folder, max_length, query_max_length=query_max_length)
-        if kind == "m3":
-            return M3Reranker(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=OUTPUTS)), weights or (1.0, 1.0, 1.0))
-        return LateInteraction(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=("multi_vector",))))
-    return open_llm_reranker(info, kind, PromptTokenizer(folder, max_length, query_max_length, prompt), placement, options)
+    with loading(placement.device.type):
+        if kind == "cross_encoder":
+            pairs = PairTokenizer(folder, max_length, query_max_length)
+            reranker = CrossEncoder(folder, pairs, placement)
+            if placement.int8:
+                require_same_order(reranker, lambda: CrossEncoder(folder, pairs, place(device, "fp32", reranker.batch_tokens)))
+            return reranker
+        if kind in ENCODER_KINDS:
+            tokenizer = TextTokenizer(folder, max_length, query_max_length=query_max_length)
+            if kind == "m3":
+                return M3Reranker(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=OUTPUTS)), weights or (1.0, 1.0, 1.0))
+            return LateInteraction(Encoder(folder, tokenizer, placement, EncoderOptions(outputs=("multi_vector",))))
+        return open_llm_reranker(info, kind, PromptTokenizer(folder, max_length, query_max_length, prompt), placement, options)

@@ -63,7 +63,7 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, queries:
 
 def attends_fastest_in() -> torch.dtype:
     """The type of queries, keys and values that this machine's CPU attends in fastest, where any will do."""
-    return computed_in(torch.bfloat16, torch.device("cpu")) if _BF16 else torch.float32
+    return torch.bfloat16 if _BF16 else torch.float32
 
 
 def _is_plain(query: torch.Tensor, key: torch.Tensor, rule: AttentionRule) -> bool:
